@@ -1,0 +1,315 @@
+"""Domain rows that cross a layer boundary, all frozen.
+
+The words are those of the project's glossary (docs/data-model.md): content, tag, alias, assignment,
+tag event, tagger version, pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+DEFAULT_ORGANIZATION = "default"
+
+
+class Origin(StrEnum):
+    """Who stands behind a tag or an assignment; people outrank machines."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+
+
+class Method(StrEnum):
+    """The candidate generator that carried an assignment (spec: tagging, section 4)."""
+
+    GIVEN = "given"
+    VOCABULARY = "vocabulary"
+    KEYPHRASE = "keyphrase"
+    NEIGHBOUR = "neighbour"
+    RULE = "rule"
+
+
+class TagStatus(StrEnum):
+    """Life of a tag. Only active tags are assigned; no tag row is ever deleted."""
+
+    ACTIVE = "active"
+    MERGED = "merged"
+    RETIRED = "retired"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One good row read from a source, ready for `contents`. `row_number` is 1-based in its file."""
+
+    source: str
+    external_id: str
+    title: str
+    body: str
+    row_number: int
+    organization_id: str = DEFAULT_ORGANIZATION
+    content_type: str = "text"
+    url: str | None = None
+    language: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    given_tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """One bad row, with what a person needs to mend it. `row_number` 0 means the whole file."""
+
+    source: str
+    location: str
+    row_number: int
+    column: str | None
+    code: str
+    message: str
+    external_id: str | None = None
+    excerpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What one load of one source did to `contents`."""
+
+    source: str
+    rows_read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    tombstoned: int = 0
+    rejected: int = 0
+    skipped_unchanged_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One item that gets tags, as stored."""
+
+    id: int
+    organization_id: str
+    source: str
+    external_id: str
+    title: str
+    body: str
+    language: str | None
+    given_tags: tuple[str, ...]
+    created_at: datetime
+    text_hash: str
+    input_hash: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """Title and body as one text, the title on its own line."""
+        return f"{self.title}\n{self.body}".strip() if self.title else self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One canonical concept of the vocabulary with its projected usage."""
+
+    id: int
+    organization_id: str
+    name: str
+    normal_form: str
+    status: TagStatus = TagStatus.ACTIVE
+    origin: Origin = Origin.MACHINE
+    language: str | None = None
+    description: str | None = None
+    parent_id: int | None = None
+    merged_into_id: int | None = None
+    pinned: bool = False
+    usage_count: int = 0
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewTag:
+    """A tag admitted to the vocabulary that has no row yet."""
+
+    organization_id: str
+    name: str
+    normal_form: str
+    origin: Origin = Origin.MACHINE
+    language: str | None = None
+    description: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One generator's reason for a proposal.
+
+    `score` is the generator's own score in [0, 1]. `detail` is JSON-ready: a text span
+    ({"start", "end", "text", "field"}), neighbour ids, a rule id, ...
+    """
+
+    method: Method
+    score: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A ranked tag proposal for one content. `tag_id` is None while the tag is not in the vocabulary."""
+
+    name: str
+    normal_form: str
+    confidence: float
+    method: Method
+    origin: Origin
+    evidence: tuple[Evidence, ...]
+    tag_id: int | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedTags:
+    """Everything the tagger proposed for one content, best first; the asset `generated_tags` stores it."""
+
+    content_id: int
+    organization_id: str
+    input_hash: str
+    language: str
+    proposals: tuple[Proposal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One content x tag as it will stand in `content_tags`."""
+
+    tag_id: int
+    name: str
+    confidence: float
+    weight: float
+    method: Method
+    origin: Origin
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The full set of assignments one content shall have, made from `input_hash`."""
+
+    content_id: int
+    organization_id: str
+    input_hash: str
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A content that could not be tagged. Transient failures are retried, permanent ones are dead letters."""
+
+    content_id: int
+    error: str
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A similar, already tagged content. `tags` holds (tag_id, confidence, origin) of its active tags."""
+
+    content_id: int
+    similarity: float
+    tags: tuple[tuple[int, float, Origin], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaggerInput:
+    """All the tagger needs about one content; `vector` has unit length, or is None when no model fits."""
+
+    content: Content
+    vector: np.ndarray | None = None
+    model: str | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRow:
+    """One stored vector (float32, unit length) of one text under one model."""
+
+    organization_id: str
+    text_hash: str
+    model: str
+    vector: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWindow:
+    """Half-open span of `contents.created_at`; None is open on that side."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which pending contents a caller works on. `None` fields do not restrict."""
+
+    window: TimeWindow = TimeWindow()
+    organization_id: str | None = None
+    content_ids: tuple[int, ...] | None = None
+    include_stale_version: bool = True
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCount:
+    """Pending contents by reason: changed text (re-tag now), another tagger version (drain by backfill)."""
+
+    stale_text: int = 0
+    stale_version: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both kinds of pending, dead letters not included."""
+        return self.stale_text + self.stale_version
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeContext:
+    """Who changes state and why; written on every tag event of the transaction."""
+
+    actor: str
+    reason: str = ""
+    run_id: str | None = None
+    operation_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """What one publish did. `skipped` rows were taken or changed by another writer and stay pending."""
+
+    contents: int = 0
+    associated: int = 0
+    dissociated: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: PublishReport) -> PublishReport:
+        return PublishReport(
+            *(getattr(self, name) + getattr(other, name) for name in PublishReport.__dataclass_fields__)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MergeProposal:
+    """Two tags that seem to be one. `score` in [0, 1]; `signals` says from what (JSON-ready)."""
+
+    source_tag_id: int
+    target_tag_id: int
+    score: float
+    signals: Mapping[str, float | str]

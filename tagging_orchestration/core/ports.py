@@ -1,0 +1,185 @@
+"""Ports: what the pure core asks of stores and models. `storage` and `clients` implement them.
+
+Fakes for tests live in tests/fakes and implement the same protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tagging_orchestration.core.models import (
+    ChangeContext,
+    Content,
+    Decision,
+    EmbeddingRow,
+    Failure,
+    GeneratedTags,
+    Neighbour,
+    NewTag,
+    PendingCount,
+    PublishReport,
+    Scope,
+    Tag,
+)
+from tagging_orchestration.core.tagging.corpus import CorpusStatistics
+from tagging_orchestration.core.vocabulary.index import Vocabulary
+
+
+class Progress(Protocol):
+    """Told how far a long step has come."""
+
+    def __call__(self, done: int, total: int) -> None: ...
+
+
+class LanguageTools(Protocol):
+    """Language knowledge that lives in libraries with data files."""
+
+    def detect(self, text: str) -> str:
+        """BCP 47 code: 'en', 'zh-Hant', 'zh-Hans', another ISO 639-1 code, or 'und'."""
+        ...
+
+    def segment(self, text: str) -> list[tuple[str, int, int]]:
+        """Words of a Chinese text as (word, start, end), in order, `text[start:end] == word`."""
+        ...
+
+    def lemma(self, word: str, language: str) -> str:
+        """Dictionary form of one lower-case word; the word itself where nothing is known."""
+        ...
+
+    def to_simplified(self, text: str) -> str:
+        """Traditional to Simplified Chinese, for matching only."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors; routes a text to a model that can judge it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the same text could get another vector (model names and dimensions)."""
+        ...
+
+    def model_for(self, text: str) -> str:
+        """Name of the model that can judge this text."""
+        ...
+
+    def dimension(self, model: str) -> int:
+        """Length of this model's vectors."""
+        ...
+
+    def encode(self, model: str, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """float32 array (len(texts), dimension), rows of unit length, in the order of `texts`."""
+        ...
+
+
+class ContentStore(Protocol):
+    """Contents and their ledger."""
+
+    def pending_ids(self, scope: Scope, tagger_version_id: int) -> list[int]:
+        """Ids of pending contents in the scope, newest first; dead letters and retries not due excluded."""
+        ...
+
+    def pending_count(self, scope: Scope, tagger_version_id: int) -> PendingCount: ...
+
+    def load(self, content_ids: Sequence[int]) -> list[Content]:
+        """The contents still there, in the order of the ids."""
+        ...
+
+    def sample_texts(self, organization_id: str, limit: int) -> list[tuple[str, str | None]]:
+        """Up to `limit` (text, stated language) pairs drawn reproducibly over all live contents."""
+        ...
+
+    def mark_failed(self, failures: Sequence[Failure], tagger_version_id: int) -> None:
+        """Book a retry with back-off, or a dead letter for this text and version."""
+        ...
+
+
+class EmbeddingStore(Protocol):
+    """Vectors of texts and of tag names."""
+
+    def existing(self, organization_id: str, model: str, text_hashes: Sequence[str]) -> set[str]: ...
+
+    def save(self, rows: Sequence[EmbeddingRow]) -> int:
+        """Store vectors; rows already there are left alone. Returns how many were new."""
+        ...
+
+    def vectors(
+        self, organization_id: str, model: str, text_hashes: Sequence[str]
+    ) -> dict[str, np.ndarray]: ...
+
+    def neighbours(
+        self, organization_id: str, model: str, queries: Sequence[tuple[int, np.ndarray]], limit: int
+    ) -> dict[int, tuple[Neighbour, ...]]:
+        """For each (content_id, vector): its nearest *tagged* contents, itself excluded, best first."""
+        ...
+
+    def ensure_index(self, model: str, dimension: int) -> None:
+        """Build the model's HNSW indexes where they are missing (after a bulk load)."""
+        ...
+
+
+class VocabularyStore(Protocol):
+    """Tags, aliases and their vectors."""
+
+    def load(self, organization_id: str) -> Vocabulary:
+        """A snapshot of the whole vocabulary, tag vectors included."""
+        ...
+
+    def create_tags(self, tags: Sequence[NewTag], context: ChangeContext) -> list[Tag]:
+        """Insert new tags (created events included); a normal form that exists returns the existing tag."""
+        ...
+
+    def tags_without_vector(self, organization_id: str, model: str) -> list[Tag]: ...
+
+    def save_tag_vectors(self, model: str, vectors: Mapping[int, np.ndarray]) -> None: ...
+
+
+class GeneratedStore(Protocol):
+    """The asset `generated_tags`: proposals staged before they are published."""
+
+    def fresh_ids(self, content_ids: Sequence[int], tagger_version_id: int) -> set[int]:
+        """Those contents whose staged proposals were made from their present input and this version."""
+        ...
+
+    def save(self, rows: Sequence[GeneratedTags], tagger_version_id: int) -> None: ...
+
+    def load(self, content_ids: Sequence[int]) -> list[GeneratedTags]: ...
+
+
+class AssignmentStore(Protocol):
+    """`content_tags`, its events and the ledger, changed together."""
+
+    def publish(
+        self, decisions: Sequence[Decision], tagger_version_id: int, context: ChangeContext
+    ) -> PublishReport:
+        """One transaction: lock ledger rows (SKIP LOCKED), diff, write assignments, stamp the ledger."""
+        ...
+
+
+class CorpusStore(Protocol):
+    """Stored corpus statistics, one current row an organisation."""
+
+    def load(self, organization_id: str) -> CorpusStatistics | None: ...
+
+    def save(self, organization_id: str, statistics: CorpusStatistics) -> None: ...
+
+
+class TaggerVersionStore(Protocol):
+    """Known tagger versions."""
+
+    def ensure(self, components: Mapping[str, Any]) -> int:
+        """Id of the version with these components, registered at first sight."""
+        ...
+
+
+class RowSource(Protocol):
+    """Anything `raw_content` can read."""
+
+    name: str
+
+    def rows(self) -> Iterable[Any]:
+        """Yields SourceRow and RejectedRow; raises SourceError when the whole source cannot be read."""
+        ...

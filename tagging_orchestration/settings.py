@@ -1,0 +1,190 @@
+"""Every knob of the project in one typed place.
+
+Values come from the environment (`TAGGING_*`, nested with `__`) and then from `tagging.yaml` of the project
+folder. Secrets are taken from the environment only.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from tagging_orchestration.core.errors import ConfigurationError
+from tagging_orchestration.core.models import DEFAULT_ORGANIZATION
+from tagging_orchestration.core.parameters import (
+    GateSettings,
+    PartitionSettings,
+    Strict,
+    TaggerSettings,
+    VocabularySettings,
+)
+
+CONFIG_FILE = "tagging.yaml"
+
+
+def project_root() -> Path:
+    """Folder of the project: the nearest one at or above the working directory with tagging.yaml or
+    workspace.yaml, else the clone this package was installed from, else the working directory."""
+    cwd = Path.cwd()
+    for folder in (cwd, *cwd.parents):
+        if (folder / CONFIG_FILE).is_file() or (folder / "workspace.yaml").is_file():
+            return folder
+    clone = Path(__file__).resolve().parents[1]
+    return clone if (clone / "workspace.yaml").is_file() else cwd
+
+
+class ColumnMapping(Strict):
+    """Which columns of a source feed which fields of `contents`; None means "guess from common names"."""
+
+    id: str | None = None
+    title: str | None = None
+    body: str | None = None
+    url: str | None = None
+    language: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    organization: str | None = None
+    tags: str | None = None
+    metadata: list[str] | None = None
+
+
+class SourceSettings(Strict):
+    """One source of contents. `type` is guessed from the path's suffix where it can be.
+
+    A `full_snapshot` source holds all its contents each time: rows gone from it become tombstones.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+    type: Literal["csv", "tsv", "jsonl", "parquet", "folder", "postgres"] | None = None
+    path: Path | None = None
+    url_env: str | None = Field(None, description="name of the variable that holds a Postgres URL")
+    table: str | None = None
+    query: str | None = None
+    columns: ColumnMapping = ColumnMapping()
+    tag_separator: str = "|"
+    date_format: str | None = None
+    timezone: str = "UTC"
+    encoding: str = "utf-8"
+    content_type: str = "text"
+    organization_id: str = DEFAULT_ORGANIZATION
+    language: str | None = None
+    full_snapshot: bool = True
+    max_text_bytes: int = Field(1_000_000, gt=0)
+
+    @model_validator(mode="after")
+    def _one_location(self) -> SourceSettings:
+        postgres = self.type == "postgres" or self.table or self.query or self.url_env
+        if postgres and not (self.url_env and bool(self.table) != bool(self.query)):
+            raise ValueError(f"source {self.name}: a postgres source needs url_env and either table or query")
+        if not postgres and self.path is None:
+            raise ValueError(f"source {self.name}: give a path (file or folder)")
+        return self
+
+
+class EmbeddingSettings(Strict):
+    """Which models turn text into vectors, and how."""
+
+    model: str = Field("all-MiniLM-L6-v2", description="sentence-transformers name or path")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch_size: int = Field(32, gt=0)
+    window: int = Field(512, gt=0, description="texts sorted by length together")
+    threads: int | None = None
+
+
+class RunSettings(Strict):
+    """How Dagster runs."""
+
+    executor: Literal["in_process", "multiprocess", "celery", "kubernetes"] = "in_process"
+    max_concurrent_runs: int = Field(2, gt=0)
+    batch_size: int = Field(512, gt=0, description="contents a transaction")
+    max_attempts: int = Field(5, gt=0)
+    retry_minutes: float = Field(1, gt=0, description="first back-off of a failed content; doubles")
+    sensor_seconds: int = Field(10, gt=0)
+    run_retention_days: int = Field(90, gt=0)
+    rejected_retention_days: int = Field(90, gt=0)
+    owner: str = "team:tagging"
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Build it with `get_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TAGGING_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Path()
+    database_url: SecretStr | None = None
+    dagster_database_url: SecretStr | None = None
+    postgres_major: Literal[16, 18] = 18
+    organization_id: str = DEFAULT_ORGANIZATION
+    rules_file: Path = Path("rules.yaml")
+    sources: list[SourceSettings] = []
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    tagger: TaggerSettings = TaggerSettings()
+    vocabulary: VocabularySettings = VocabularySettings()
+    gates: GateSettings = GateSettings()
+    partitions: PartitionSettings = PartitionSettings()
+    runs: RunSettings = RunSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, the environment over tagging.yaml."""
+        yaml_file = project_root() / CONFIG_FILE
+        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=yaml_file))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_and_secrets(cls, data: Any) -> Any:
+        root = project_root()
+        home = Path(data.get("home") or ".tagging").expanduser()
+        data["home"] = home if home.is_absolute() else root / home
+        rules = Path(data.get("rules_file") or "rules.yaml").expanduser()
+        data["rules_file"] = rules if rules.is_absolute() else root / rules
+        return data
+
+    @model_validator(mode="after")
+    def _source_names(self) -> Settings:
+        names = [source.name for source in self.sources]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"source names must differ, doubled: {', '.join(doubled)}")
+        return self
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once. Raises ConfigurationError naming each wrong key."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        where = project_root() / CONFIG_FILE
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc']) or '(top)'}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise ConfigurationError(
+            f"wrong settings (environment TAGGING_*, or {where}):\n" + "\n".join(lines)
+        ) from None
+
+
+def thread_limit() -> int:
+    """CPU threads one process may use: OMP_NUM_THREADS when set, else the cores this process may run on."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdigit() and int(stated) > 0 else len(os.sched_getaffinity(0))

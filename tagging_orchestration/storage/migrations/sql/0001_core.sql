@@ -1,0 +1,631 @@
+-- Contents, their ledger, the vocabulary, assignments, and the events that make tags permanent.
+-- Plain Postgres >= 16 with pgvector >= 0.7; no contrib module is needed.
+
+CREATE SCHEMA IF NOT EXISTS tagging;
+CREATE EXTENSION IF NOT EXISTS vector;
+
+-- ---------------------------------------------------------------------------------------------- hashes
+
+-- Equal to core/fingerprints.py:text_hash. convert_to() is only STABLE because of its encoding argument.
+CREATE FUNCTION tagging.text_hash(title text, body text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN encode(sha256(convert_to(length(title) || ':' || title || body, 'UTF8')), 'hex');
+
+-- Everything a machine's tags are made from: text, stated language, source and people's tags.
+CREATE FUNCTION tagging.input_hash(title text, body text, language text, source text, given_tags text[])
+    RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN encode(
+        sha256(
+            convert_to(
+                tagging.text_hash(title, body) || E'\x1f' || coalesce(language, '') || E'\x1f' || source
+                || E'\x1f' || array_to_string(given_tags, E'\x1f'),
+                'UTF8'
+            )
+        ),
+        'hex'
+    );
+
+-- -------------------------------------------------------------------------------------------- contents
+
+CREATE TABLE tagging.contents (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL DEFAULT 'default',
+    source text NOT NULL,
+    external_id text NOT NULL,
+    content_type text NOT NULL DEFAULT 'text',
+    title text NOT NULL DEFAULT '',
+    body text NOT NULL DEFAULT '',
+    url text,
+    language text,
+    given_tags text[] NOT NULL DEFAULT '{}',
+    metadata jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    ingested_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz,
+    text_hash text NOT NULL GENERATED ALWAYS AS (tagging.text_hash(title, body)) STORED,
+    input_hash text NOT NULL
+        GENERATED ALWAYS AS (tagging.input_hash(title, body, language, source, given_tags)) STORED,
+    UNIQUE (organization_id, source, external_id)
+);
+CREATE INDEX contents_text_hash ON tagging.contents (text_hash);
+CREATE INDEX contents_created_at ON tagging.contents (created_at) WHERE deleted_at IS NULL;
+COMMENT ON TABLE tagging.contents IS 'One item that gets tags. A deleted_at marks a tombstone.';
+
+-- The ledger says what a content is now (stamped by the capture triggers) and what its tags were made from.
+-- Pending is the comparison of the two; the partial index below makes it a look-up.
+CREATE TABLE tagging.content_ledger (
+    content_id bigint PRIMARY KEY,
+    organization_id text NOT NULL,
+    content_created_at timestamptz NOT NULL,
+    input_hash text NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    deleted_at timestamptz,
+    tagged_input_hash text,
+    tagger_version_id integer,
+    tagged_at timestamptz,
+    attempts smallint NOT NULL DEFAULT 0,
+    retry_at timestamptz,
+    failed_version_id integer,
+    error text,
+    stale boolean NOT NULL
+        GENERATED ALWAYS AS (deleted_at IS NULL AND tagged_input_hash IS DISTINCT FROM input_hash) STORED
+) WITH (fillfactor = 80);
+CREATE INDEX content_ledger_stale ON tagging.content_ledger (content_created_at, content_id) WHERE stale;
+CREATE INDEX content_ledger_version
+    ON tagging.content_ledger (tagger_version_id, content_created_at, content_id)
+    WHERE deleted_at IS NULL AND tagger_version_id IS NOT NULL;
+CREATE INDEX content_ledger_failed ON tagging.content_ledger (failed_version_id)
+    WHERE failed_version_id IS NOT NULL;
+COMMENT ON COLUMN tagging.content_ledger.failed_version_id IS
+    'Dead letter: tagging this input was given up under this tagger version; error says why.';
+
+CREATE TABLE tagging.tagger_versions (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    version_hash text NOT NULL UNIQUE,
+    components jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A live worker says here when it falls asleep; writers NOTIFY only then, because a NOTIFY per commit
+-- serialises commits (13-20 % of the rate at 32 clients).
+CREATE UNLOGGED TABLE tagging.live_workers (
+    worker_id text PRIMARY KEY,
+    asleep boolean NOT NULL DEFAULT false,
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- -------------------------------------------------------------------------------------- loads of sources
+
+CREATE TABLE tagging.source_loads (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL DEFAULT 'default',
+    source text NOT NULL,
+    location text NOT NULL,
+    fingerprint text,
+    status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'done', 'failed')),
+    rows_read bigint NOT NULL DEFAULT 0,
+    inserted bigint NOT NULL DEFAULT 0,
+    updated bigint NOT NULL DEFAULT 0,
+    unchanged bigint NOT NULL DEFAULT 0,
+    tombstoned bigint NOT NULL DEFAULT 0,
+    rejected bigint NOT NULL DEFAULT 0,
+    error text,
+    run_id text,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz
+);
+CREATE INDEX source_loads_latest ON tagging.source_loads (source, id DESC);
+
+CREATE TABLE tagging.rejected_rows (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL DEFAULT 'default',
+    load_id bigint NOT NULL REFERENCES tagging.source_loads (id) ON DELETE CASCADE,
+    source text NOT NULL,
+    location text NOT NULL,
+    row_number bigint NOT NULL,
+    column_name text,
+    external_id text,
+    code text NOT NULL,
+    message text NOT NULL,
+    excerpt text,
+    rejected_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX rejected_rows_load ON tagging.rejected_rows (load_id);
+CREATE INDEX rejected_rows_rejected_at ON tagging.rejected_rows (rejected_at);
+
+-- ------------------------------------------------------------------------------------------- embeddings
+
+-- One row a text and model, whatever the number of contents with that text. The vector column has no fixed
+-- dimension so that two models can coexist; each model gets its own partial HNSW index over a cast.
+CREATE TABLE tagging.content_embeddings (
+    organization_id text NOT NULL DEFAULT 'default',
+    text_hash text NOT NULL,
+    model text NOT NULL,
+    dimension smallint NOT NULL,
+    embedding vector NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (text_hash, model, organization_id),
+    CHECK (vector_dims(embedding) = dimension)
+);
+
+-- ------------------------------------------------------------------------------------------- vocabulary
+
+CREATE TABLE tagging.tags (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL DEFAULT 'default',
+    name text NOT NULL CHECK (name <> '' AND length(name) <= 200),
+    normal_form text NOT NULL CHECK (normal_form <> ''),
+    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'merged', 'retired', 'blocked')),
+    origin text NOT NULL DEFAULT 'machine' CHECK (origin IN ('human', 'machine')),
+    language text,
+    description text,
+    parent_id bigint REFERENCES tagging.tags (id),
+    merged_into_id bigint REFERENCES tagging.tags (id),
+    pinned boolean NOT NULL DEFAULT false,
+    metadata jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (organization_id, normal_form),
+    CHECK (parent_id <> id),
+    CHECK (merged_into_id <> id),
+    CHECK ((status = 'merged') = (merged_into_id IS NOT NULL))
+);
+CREATE INDEX tags_parent ON tagging.tags (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX tags_merged_into ON tagging.tags (merged_into_id) WHERE merged_into_id IS NOT NULL;
+
+CREATE TABLE tagging.tag_aliases (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL DEFAULT 'default',
+    alias text NOT NULL CHECK (alias <> ''),
+    normal_form text NOT NULL CHECK (normal_form <> ''),
+    tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    origin text NOT NULL DEFAULT 'machine' CHECK (origin IN ('human', 'machine')),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (organization_id, normal_form)
+);
+CREATE INDEX tag_aliases_tag ON tagging.tag_aliases (tag_id);
+
+CREATE TABLE tagging.tag_embeddings (
+    tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    organization_id text NOT NULL DEFAULT 'default',
+    model text NOT NULL,
+    dimension smallint NOT NULL,
+    name_hash text NOT NULL,
+    embedding vector NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tag_id, model),
+    CHECK (vector_dims(embedding) = dimension)
+);
+
+CREATE TABLE tagging.tag_merge_candidates (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL DEFAULT 'default',
+    source_tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    target_tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    score real NOT NULL CHECK (score BETWEEN 0 AND 1),
+    signals jsonb NOT NULL DEFAULT '{}',
+    status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'accepted', 'refused')),
+    decided_by text,
+    decided_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (source_tag_id <> target_tag_id)
+);
+-- A pair is judged once, whichever way round; a refusal is remembered for ever.
+CREATE UNIQUE INDEX tag_merge_candidates_pair ON tagging.tag_merge_candidates (
+    least(source_tag_id, target_tag_id), greatest(source_tag_id, target_tag_id)
+);
+CREATE INDEX tag_merge_candidates_open ON tagging.tag_merge_candidates (organization_id, score DESC)
+    WHERE status = 'open';
+
+CREATE TABLE tagging.tag_merges (
+    operation_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    organization_id text NOT NULL DEFAULT 'default',
+    source_tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    target_tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    score real,
+    actor text NOT NULL,
+    merged_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    undone_at timestamptz,
+    undone_by text
+);
+
+-- ------------------------------------------------------------------------------------------ assignments
+
+-- What the tagger proposed for one content before publishing: staging, explanation, and re-publishing
+-- through a changed vocabulary without generating again.
+CREATE TABLE tagging.generated_tags (
+    content_id bigint PRIMARY KEY REFERENCES tagging.contents (id) ON DELETE CASCADE,
+    organization_id text NOT NULL DEFAULT 'default',
+    input_hash text NOT NULL,
+    tagger_version_id integer NOT NULL REFERENCES tagging.tagger_versions (id),
+    language text NOT NULL,
+    proposals jsonb NOT NULL,
+    generated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE tagging.content_tags (
+    content_id bigint NOT NULL,
+    tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    organization_id text NOT NULL DEFAULT 'default',
+    confidence real NOT NULL CHECK (confidence BETWEEN 0 AND 1),
+    weight real NOT NULL CHECK (weight >= 0),
+    method text NOT NULL,
+    origin text NOT NULL CHECK (origin IN ('human', 'machine')),
+    evidence jsonb NOT NULL DEFAULT '[]',
+    tagger_version_id integer,
+    assigned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (content_id, tag_id)
+);
+CREATE INDEX content_tags_tag ON tagging.content_tags (tag_id, weight DESC) INCLUDE (content_id);
+
+CREATE TABLE tagging.corpus_statistics (
+    organization_id text PRIMARY KEY,
+    documents bigint NOT NULL,
+    corpus_size bigint NOT NULL,
+    payload bytea NOT NULL,
+    built_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- ------------------------------------------------------------------------------------------ projections
+
+CREATE TABLE tagging.tag_weights (
+    tag_id bigint PRIMARY KEY REFERENCES tagging.tags (id),
+    organization_id text NOT NULL DEFAULT 'default',
+    usage_count bigint NOT NULL,
+    last_used_at timestamptz,
+    factor double precision NOT NULL,
+    weight double precision NOT NULL,
+    computed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX tag_weights_usage ON tagging.tag_weights (organization_id, usage_count DESC);
+
+CREATE TABLE tagging.tag_relationships (
+    tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    related_tag_id bigint NOT NULL REFERENCES tagging.tags (id),
+    organization_id text NOT NULL DEFAULT 'default',
+    co_occurrences bigint NOT NULL,
+    correlation double precision NOT NULL,
+    npmi double precision NOT NULL,
+    computed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tag_id, related_tag_id)
+);
+
+CREATE TABLE tagging.system_metrics (
+    measured_at timestamptz NOT NULL,
+    organization_id text NOT NULL DEFAULT 'default',
+    metric text NOT NULL,
+    value double precision NOT NULL,
+    dimensions jsonb NOT NULL DEFAULT '{}',
+    run_id text
+);
+CREATE INDEX system_metrics_metric ON tagging.system_metrics (organization_id, metric, measured_at);
+
+CREATE TABLE tagging.maintenance_logs (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL DEFAULT 'default',
+    action text NOT NULL,
+    rows_affected bigint NOT NULL DEFAULT 0,
+    detail jsonb NOT NULL DEFAULT '{}',
+    actor text NOT NULL,
+    run_id text,
+    logged_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- ----------------------------------------------------------------------------------------------- events
+
+CREATE TABLE tagging.tag_events (
+    event_id bigint GENERATED ALWAYS AS IDENTITY,
+    occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    organization_id text NOT NULL,
+    event_type text NOT NULL CHECK (
+        event_type IN (
+            'created', 'updated', 'merged', 'split', 'retired', 'alias_added', 'alias_removed',
+            'associated', 'dissociated', 'weight_changed', 'feedback', 'erased'
+        )
+    ),
+    tag_id bigint,
+    content_id bigint,
+    operation_id uuid,
+    actor text NOT NULL,
+    run_id text,
+    reason text,
+    before jsonb,
+    after jsonb,
+    PRIMARY KEY (event_id, occurred_at)
+) PARTITION BY RANGE (occurred_at);
+CREATE INDEX tag_events_content ON tagging.tag_events (content_id, tag_id, event_id DESC)
+    WHERE content_id IS NOT NULL;
+CREATE INDEX tag_events_tag ON tagging.tag_events (tag_id, content_id, event_id DESC);
+CREATE INDEX tag_events_operation ON tagging.tag_events (operation_id) WHERE operation_id IS NOT NULL;
+
+-- The audited way, and the only one, to take personal data out of events. A row here licenses redaction in
+-- its own transaction; see refuse_event_change().
+CREATE TABLE tagging.erasures (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL,
+    content_id bigint NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL CHECK (reason <> ''),
+    transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    erased_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE FUNCTION tagging.ensure_event_partitions(from_month date, months integer) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    month date;
+    created integer := 0;
+BEGIN
+    FOR step IN 0..months - 1 LOOP
+        month := date_trunc('month', from_month)::date + make_interval(months => step);
+        IF to_regclass(format('tagging.tag_events_y%sm%s', to_char(month, 'YYYY'), to_char(month, 'MM'))) IS NULL
+        THEN
+            EXECUTE format(
+                'CREATE TABLE IF NOT EXISTS tagging.%I PARTITION OF tagging.tag_events FOR VALUES FROM (%L) TO (%L)',
+                format('tag_events_y%sm%s', to_char(month, 'YYYY'), to_char(month, 'MM')),
+                month::timestamp AT TIME ZONE 'UTC',
+                (month + interval '1 month')::timestamp AT TIME ZONE 'UTC'
+            );
+            created := created + 1;
+        END IF;
+    END LOOP;
+    RETURN created;
+END
+$$;
+SELECT tagging.ensure_event_partitions(current_date, 4);
+
+CREATE FUNCTION tagging.refuse_event_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND TG_LEVEL = 'ROW' THEN
+        IF (to_jsonb(new) - '{before,after,reason}'::text[]) = (to_jsonb(old) - '{before,after,reason}'::text[])
+            AND EXISTS (
+                SELECT FROM tagging.erasures
+                WHERE content_id = old.content_id AND transaction_id = pg_current_xact_id()
+            )
+        THEN
+            RETURN new;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'tag_events is append-only: % refused', TG_OP
+        USING ERRCODE = 'insufficient_privilege',
+            HINT = 'Record a new event instead. Personal data is erased with tagging.erase_content().';
+END
+$$;
+CREATE TRIGGER tag_events_append_only BEFORE UPDATE OR DELETE ON tagging.tag_events
+    FOR EACH ROW EXECUTE FUNCTION tagging.refuse_event_change();
+CREATE TRIGGER tag_events_no_truncate BEFORE TRUNCATE ON tagging.tag_events
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.refuse_event_change();
+
+CREATE FUNCTION tagging.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% on tagging.% is refused', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege', HINT = TG_ARGV[0];
+END
+$$;
+CREATE TRIGGER erasures_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tagging.erasures
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.refuse_change('The log of erasures is append-only.');
+CREATE TRIGGER tags_are_permanent BEFORE DELETE OR TRUNCATE ON tagging.tags
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION tagging.refuse_change('Retire, block or merge a tag instead: set its status.');
+CREATE TRIGGER content_tags_no_truncate BEFORE TRUNCATE ON tagging.content_tags
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.refuse_change('Use DELETE: it leaves events.');
+
+-- Who and why, as the writer's transaction says it (see storage/connection.py:transaction), else the role.
+CREATE FUNCTION tagging.context(key text) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN nullif(current_setting('tagging.' || key, true), '');
+
+-- Every change of state writes its events itself, in the same statement, so that no client can forget them.
+CREATE FUNCTION tagging.record_content_tag_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM tagging.ensure_event_partitions(current_date, 1);
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, content_id, operation_id, actor, run_id, reason, after)
+        SELECT
+            n.organization_id, coalesce(tagging.context('event_type'), 'associated'), n.tag_id, n.content_id,
+            tagging.context('operation_id')::uuid, coalesce(tagging.context('actor'), session_user),
+            tagging.context('run_id'), tagging.context('reason'), to_jsonb(n)
+        FROM new_rows AS n;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, content_id, operation_id, actor, run_id, reason, before)
+        SELECT
+            o.organization_id, 'dissociated', o.tag_id, o.content_id,
+            tagging.context('operation_id')::uuid, coalesce(tagging.context('actor'), session_user),
+            tagging.context('run_id'), tagging.context('reason'), to_jsonb(o)
+        FROM old_rows AS o;
+    ELSE
+        -- A changed key is a dissociation and an association; an update that changes nothing is no event.
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, content_id, operation_id, actor, run_id, reason, before, after)
+        SELECT
+            coalesce(n.organization_id, o.organization_id),
+            CASE
+                WHEN n.content_id IS NULL THEN 'dissociated'
+                WHEN to_jsonb(n) - 'weight' = to_jsonb(o) - 'weight' THEN 'weight_changed'
+                ELSE 'associated'
+            END,
+            coalesce(n.tag_id, o.tag_id), coalesce(n.content_id, o.content_id),
+            tagging.context('operation_id')::uuid, coalesce(tagging.context('actor'), session_user),
+            tagging.context('run_id'), tagging.context('reason'),
+            CASE WHEN o.content_id IS NOT NULL THEN to_jsonb(o) END,
+            CASE WHEN n.content_id IS NOT NULL THEN to_jsonb(n) END
+        FROM new_rows AS n
+        FULL JOIN old_rows AS o ON o.content_id = n.content_id AND o.tag_id = n.tag_id
+        WHERE to_jsonb(n) IS DISTINCT FROM to_jsonb(o);
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER content_tags_insert_events AFTER INSERT ON tagging.content_tags
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_content_tag_events();
+CREATE TRIGGER content_tags_update_events AFTER UPDATE ON tagging.content_tags
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_content_tag_events();
+CREATE TRIGGER content_tags_delete_events AFTER DELETE ON tagging.content_tags
+    REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_content_tag_events();
+
+CREATE FUNCTION tagging.record_tag_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM tagging.ensure_event_partitions(current_date, 1);
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, after)
+        SELECT
+            n.organization_id, 'created', n.id, tagging.context('operation_id')::uuid,
+            coalesce(tagging.context('actor'), session_user), tagging.context('run_id'),
+            tagging.context('reason'), to_jsonb(n)
+        FROM new_rows AS n;
+    ELSE
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, before, after)
+        SELECT
+            n.organization_id,
+            CASE
+                WHEN tagging.context('event_type') IS NOT NULL THEN tagging.context('event_type')
+                WHEN n.status = 'merged' AND o.status <> 'merged' THEN 'merged'
+                WHEN n.status = 'retired' AND o.status <> 'retired' THEN 'retired'
+                ELSE 'updated'
+            END,
+            n.id, tagging.context('operation_id')::uuid, coalesce(tagging.context('actor'), session_user),
+            tagging.context('run_id'), tagging.context('reason'), to_jsonb(o), to_jsonb(n)
+        FROM new_rows AS n
+        JOIN old_rows AS o ON o.id = n.id
+        WHERE to_jsonb(n) IS DISTINCT FROM to_jsonb(o);
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER tags_insert_events AFTER INSERT ON tagging.tags
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_tag_events();
+CREATE TRIGGER tags_update_events AFTER UPDATE ON tagging.tags
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_tag_events();
+
+CREATE FUNCTION tagging.record_alias_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM tagging.ensure_event_partitions(current_date, 1);
+    IF TG_OP IN ('DELETE', 'UPDATE') THEN
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, before)
+        SELECT
+            o.organization_id, 'alias_removed', o.tag_id, tagging.context('operation_id')::uuid,
+            coalesce(tagging.context('actor'), session_user), tagging.context('run_id'),
+            tagging.context('reason'), to_jsonb(o)
+        FROM old_rows AS o;
+    END IF;
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, after)
+        SELECT
+            n.organization_id, 'alias_added', n.tag_id, tagging.context('operation_id')::uuid,
+            coalesce(tagging.context('actor'), session_user), tagging.context('run_id'),
+            tagging.context('reason'), to_jsonb(n)
+        FROM new_rows AS n;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER tag_aliases_insert_events AFTER INSERT ON tagging.tag_aliases
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_alias_events();
+CREATE TRIGGER tag_aliases_update_events AFTER UPDATE ON tagging.tag_aliases
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_alias_events();
+CREATE TRIGGER tag_aliases_delete_events AFTER DELETE ON tagging.tag_aliases
+    REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_alias_events();
+
+-- ---------------------------------------------------------------------------------------------- capture
+
+CREATE FUNCTION tagging.wake_live_workers() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM tagging.live_workers WHERE asleep) THEN
+        PERFORM pg_notify('tagging_contents', '');
+    END IF;
+END
+$$;
+
+CREATE FUNCTION tagging.capture_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tagging.content_ledger (content_id, organization_id, content_created_at, input_hash, deleted_at)
+    SELECT n.id, n.organization_id, n.created_at, n.input_hash, n.deleted_at
+    FROM new_rows AS n;
+    PERFORM tagging.wake_live_workers();
+    RETURN NULL;
+END
+$$;
+
+-- Tags of a content that goes (hard or as a tombstone) leave the state in the writer's own transaction;
+-- their history stays in tag_events.
+CREATE FUNCTION tagging.capture_update() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE tagging.content_ledger AS l
+    SET
+        organization_id = n.organization_id,
+        content_created_at = n.created_at,
+        input_hash = n.input_hash,
+        deleted_at = n.deleted_at,
+        changed_at = clock_timestamp(),
+        tagged_input_hash = CASE WHEN n.deleted_at IS NULL THEN l.tagged_input_hash END,
+        attempts = 0,
+        retry_at = NULL,
+        failed_version_id = NULL,
+        error = NULL
+    FROM new_rows AS n
+    JOIN old_rows AS o ON o.id = n.id
+    WHERE
+        l.content_id = n.id
+        AND (n.organization_id, n.created_at, n.input_hash, n.deleted_at)
+        IS DISTINCT FROM (o.organization_id, o.created_at, o.input_hash, o.deleted_at);
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    DELETE FROM tagging.content_tags AS t
+    USING new_rows AS n
+    WHERE n.deleted_at IS NOT NULL AND t.content_id = n.id;
+    PERFORM tagging.wake_live_workers();
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION tagging.capture_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM tagging.content_tags AS t USING old_rows AS o WHERE t.content_id = o.id;
+    DELETE FROM tagging.content_ledger AS l USING old_rows AS o WHERE l.content_id = o.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER contents_capture_insert AFTER INSERT ON tagging.contents
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.capture_insert();
+CREATE TRIGGER contents_capture_update AFTER UPDATE ON tagging.contents
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.capture_update();
+CREATE TRIGGER contents_capture_delete AFTER DELETE ON tagging.contents
+    REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.capture_delete();
+CREATE TRIGGER contents_no_truncate BEFORE TRUNCATE ON tagging.contents
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.refuse_change('Use DELETE: it retires the tags in history.');
+
+-- updated_at of a changed text whose writer did not set it. Only a BEFORE ROW trigger can stamp the row
+-- without writing it twice; its WHEN clause keeps it off every other update.
+CREATE FUNCTION tagging.stamp_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    new.updated_at := clock_timestamp();
+    RETURN new;
+END
+$$;
+CREATE TRIGGER contents_stamp_updated_at BEFORE UPDATE OF title, body ON tagging.contents
+    FOR EACH ROW
+    WHEN (
+        (new.title, new.body) IS DISTINCT FROM (old.title, old.body)
+        AND new.updated_at IS NOT DISTINCT FROM old.updated_at
+    )
+    EXECUTE FUNCTION tagging.stamp_updated_at();
