@@ -88,6 +88,10 @@ class ContentStore(Protocol):
         """The contents still there, in the order of the ids."""
         ...
 
+    def size(self, organization_id: str) -> int:
+        """Live contents of the organisation."""
+        ...
+
     def sample_texts(self, organization_id: str, limit: int) -> list[tuple[str, str | None]]:
         """Up to `limit` (text, stated language) pairs drawn reproducibly over all live contents."""
         ...

@@ -1,0 +1,423 @@
+"""The tagging engine: embed, generate, admit and publish what is pending, batch by batch, over ports.
+
+One engine serves the Dagster assets, the live worker and `tagging try`, so all give the same result. Every batch
+is committed by the store it is handed to; no transaction is open while a model works.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tagging_orchestration.core.errors import TaggingError, TransientError
+from tagging_orchestration.core.models import (
+    Assignment,
+    ChangeContext,
+    Content,
+    Decision,
+    EmbeddingRow,
+    Failure,
+    GeneratedTags,
+    PublishReport,
+    Scope,
+    Tag,
+    TaggerInput,
+)
+from tagging_orchestration.core.parameters import TaggerSettings
+from tagging_orchestration.core.ports import (
+    AssignmentStore,
+    ContentStore,
+    CorpusStore,
+    Embedder,
+    EmbeddingStore,
+    GeneratedStore,
+    LanguageTools,
+    Progress,
+    TaggerVersionStore,
+    VocabularyStore,
+)
+from tagging_orchestration.core.quality import decision_faults, proposal_faults
+from tagging_orchestration.core.tagging.corpus import CorpusStatistics
+from tagging_orchestration.core.tagging.ranking import RankerWeights
+from tagging_orchestration.core.tagging.rules import RuleSet
+from tagging_orchestration.core.tagging.selection import select
+from tagging_orchestration.core.tagging.tagger import TAGGER_CODE_VERSION, Tagger, count_corpus
+from tagging_orchestration.core.vocabulary.admission import admit
+from tagging_orchestration.core.vocabulary.index import Vocabulary
+from tagging_orchestration.core.vocabulary.normalise import Normaliser
+
+VECTOR_BATCH = 2048
+
+
+def silent(done: int, total: int) -> None:
+    """A progress callback that tells nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """All stores the engine works on."""
+
+    contents: ContentStore
+    embeddings: EmbeddingStore
+    vocabulary: VocabularyStore
+    generated: GeneratedStore
+    assignments: AssignmentStore
+    corpus: CorpusStore
+    versions: TaggerVersionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Everything that judges text: models, language knowledge, rules and the ranker's weights."""
+
+    embedder: Embedder
+    language: LanguageTools
+    rules: RuleSet
+    ranker: RankerWeights
+
+
+@dataclass(slots=True)
+class EmbedReport:
+    """What `embed` did: texts looked at, encoded now, found in the store; per model."""
+
+    contents: int = 0
+    encoded: int = 0
+    reused: int = 0
+    by_model: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class GenerateReport:
+    """What `generate` did. `samples` holds a few results for people to look at."""
+
+    contents: int = 0
+    reused: int = 0
+    proposals: int = 0
+    failed: int = 0
+    languages: Counter[str] = field(default_factory=Counter)
+    methods: Counter[str] = field(default_factory=Counter)
+    samples: list[GeneratedTags] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Tags for a text that is not stored: what would be assigned now, and everything that was proposed."""
+
+    generated: GeneratedTags
+    assignments: tuple[Assignment, ...]
+
+
+class TaggingEngine:
+    """Runs the tagger over pending contents. Holds no state but caches that can be rebuilt."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        models: Models,
+        parameters: TaggerSettings,
+        *,
+        fold_chinese_script: bool = True,
+        batch_size: int = 512,
+    ) -> None:
+        self.stores = stores
+        self.models = models
+        self.parameters = parameters
+        self.batch_size = batch_size
+        self.normaliser = Normaliser(models.language, fold_chinese_script)
+        self._version_id: int | None = None
+
+    # ------------------------------------------------------------------------------------------ versions
+
+    def version_components(self) -> Mapping[str, Any]:
+        """What makes an assignment: the parts of the tagger version."""
+        return {
+            "code": TAGGER_CODE_VERSION,
+            "embedding": self.models.embedder.fingerprint,
+            "ranker": self.models.ranker.version,
+            "rules": self.models.rules.fingerprint,
+            "parameters": self.parameters.model_dump(mode="json"),
+        }
+
+    @property
+    def version_id(self) -> int:
+        """Id of the present tagger version, registered at first sight."""
+        if self._version_id is None:
+            self._version_id = self.stores.versions.ensure(self.version_components())
+        return self._version_id
+
+    # --------------------------------------------------------------------------------------------- steps
+
+    def embed(self, scope: Scope, progress: Progress = silent) -> EmbedReport:
+        """Store the missing vectors of pending contents. Texts already embedded cost a look-up."""
+        report = EmbedReport()
+        ids = self.stores.contents.pending_ids(scope, self.version_id)
+        for batch in self._batches(ids, progress):
+            for model, contents in self._by_model(batch).items():
+                for organization_id, group in _by_organization(contents).items():
+                    self._embed_group(organization_id, model, group, report)
+            report.contents += len(batch)
+        if report.encoded:
+            for model in report.by_model:
+                self.stores.embeddings.ensure_index(model, self.models.embedder.dimension(model))
+        return report
+
+    def generate(self, scope: Scope, progress: Progress = silent) -> GenerateReport:
+        """Propose tags for pending contents and stage them, ranked, with evidence.
+
+        Proposals staged before from the same input and tagger version are kept. A content whose text breaks the
+        tagger becomes a dead letter with its reason; the others go on.
+        """
+        report = GenerateReport()
+        ids = self.stores.contents.pending_ids(scope, self.version_id)
+        fresh = self.stores.generated.fresh_ids(ids, self.version_id) if ids else set()
+        report.reused = len(fresh)
+        taggers: dict[str, Tagger] = {}
+        for batch in self._batches([content_id for content_id in ids if content_id not in fresh], progress):
+            for organization_id, contents in _by_organization(batch).items():
+                if organization_id not in taggers:
+                    taggers[organization_id] = self.tagger(organization_id)
+                inputs = self._inputs(organization_id, contents)
+                generated, failures = self._tag_batch(taggers[organization_id], inputs)
+                self.stores.generated.save(generated, self.version_id)
+                if failures:
+                    self.stores.contents.mark_failed(failures, self.version_id)
+                _count(report, generated, failures)
+        return report
+
+    def admit(self, scope: Scope, context: ChangeContext) -> list[Tag]:
+        """Create the tags that staged proposals of pending contents need and the corpus supports."""
+        created: list[Tag] = []
+        ids = self.stores.contents.pending_ids(scope, self.version_id)
+        staged: dict[str, list[GeneratedTags]] = defaultdict(list)
+        for start in range(0, len(ids), self.batch_size):
+            for generated in self.stores.generated.load(ids[start : start + self.batch_size]):
+                staged[generated.organization_id].append(generated)
+        for organization_id, generated_tags in staged.items():
+            vocabulary = self.stores.vocabulary.load(organization_id)
+            new_tags = admit(generated_tags, vocabulary, self.corpus(organization_id), self.parameters)
+            if new_tags:
+                created += self.stores.vocabulary.create_tags(new_tags, context)
+        return created
+
+    def embed_tags(self, organization_id: str) -> int:
+        """Store the missing vectors of tag names, each under the model that can judge it."""
+        embedder = self.models.embedder
+        stored = 0
+        model_of_name: dict[str, list[Tag]] = defaultdict(list)
+        seen: set[str] = set()
+        for model in self._tag_models(organization_id):
+            for tag in self.stores.vocabulary.tags_without_vector(organization_id, model):
+                if embedder.model_for(tag.name) == model and tag.normal_form not in seen:
+                    seen.add(tag.normal_form)
+                    model_of_name[model].append(tag)
+        for model, tags in model_of_name.items():
+            for start in range(0, len(tags), VECTOR_BATCH):
+                chunk = tags[start : start + VECTOR_BATCH]
+                vectors = embedder.encode(model, [_tag_text(tag) for tag in chunk])
+                self.stores.vocabulary.save_tag_vectors(
+                    model, {tag.id: vector for tag, vector in zip(chunk, vectors, strict=True)}
+                )
+                stored += len(chunk)
+        return stored
+
+    def publish(self, scope: Scope, context: ChangeContext, progress: Progress = silent) -> PublishReport:
+        """Assign the staged proposals of pending contents through the present vocabulary.
+
+        A content without fresh staged proposals keeps what it has and stays pending. Rows that break a blocking
+        rule are not published; they become dead letters.
+        """
+        total = PublishReport()
+        ids = self.stores.contents.pending_ids(scope, self.version_id)
+        fresh = self.stores.generated.fresh_ids(ids, self.version_id) if ids else set()
+        ready = [content_id for content_id in ids if content_id in fresh]
+        vocabularies: dict[str, Vocabulary] = {}
+        for start in range(0, len(ready), self.batch_size):
+            decisions, failures = [], []
+            for generated in self.stores.generated.load(ready[start : start + self.batch_size]):
+                vocabulary = vocabularies.get(generated.organization_id)
+                if vocabulary is None:
+                    vocabulary = self.stores.vocabulary.load(generated.organization_id)
+                    vocabularies[generated.organization_id] = vocabulary
+                decision = self.decide(generated, vocabulary)
+                faults = decision_faults(decision, self.parameters)
+                if faults:
+                    failures.append(Failure(generated.content_id, "; ".join(faults), permanent=True))
+                else:
+                    decisions.append(decision)
+            total += self.stores.assignments.publish(decisions, self.version_id, context)
+            if failures:
+                self.stores.contents.mark_failed(failures, self.version_id)
+            progress(min(start + self.batch_size, len(ready)), len(ready))
+        return total
+
+    def decide(self, generated: GeneratedTags, vocabulary: Vocabulary) -> Decision:
+        """The assignments one content shall have, from its proposals and the vocabulary."""
+        return Decision(
+            generated.content_id,
+            generated.organization_id,
+            generated.input_hash,
+            select(generated, vocabulary, self.parameters),
+        )
+
+    def suggest(self, content: Content) -> Suggestion:
+        """Tags for a content that need not be stored (id 0): nothing is written.
+
+        Proposals that are not in the vocabulary yet stand as they would after admission, with tag id 0.
+        """
+        model = self.models.embedder.model_for(content.text)
+        vector = self.models.embedder.encode(model, [content.text])[0]
+        neighbours = self.stores.embeddings.neighbours(
+            content.organization_id, model, [(content.id, vector)], self.parameters.neighbours
+        ).get(content.id, ())
+        tagger = self.tagger(content.organization_id)
+        generated = tagger.tag([TaggerInput(content, vector, model, neighbours)])[0]
+        vocabulary = self.stores.vocabulary.load(content.organization_id)
+        new_tags = admit([generated], vocabulary, self.corpus(content.organization_id), self.parameters)
+        imagined = [
+            Tag(-number, tag.organization_id, tag.name, tag.normal_form, origin=tag.origin)
+            for number, tag in enumerate(new_tags, start=1)
+        ]
+        extended = Vocabulary(
+            vocabulary.organization_id,
+            [*vocabulary.tags.values(), *imagined],
+            vocabulary.aliases,
+            vocabulary.vectors,
+        )
+        assignments = tuple(
+            replace(assignment, tag_id=max(assignment.tag_id, 0))
+            for assignment in select(generated, extended, self.parameters)
+        )
+        return Suggestion(generated, assignments)
+
+    # ----------------------------------------------------------------------------------------- ingredients
+
+    def tagger(self, organization_id: str) -> Tagger:
+        """The tagger over this organisation's present vocabulary and corpus statistics."""
+        return Tagger(
+            parameters=self.parameters,
+            language=self.models.language,
+            normaliser=self.normaliser,
+            vocabulary=self.stores.vocabulary.load(organization_id),
+            rules=self.models.rules,
+            corpus=self.corpus(organization_id),
+            weights=self.models.ranker,
+        )
+
+    def corpus(self, organization_id: str) -> CorpusStatistics:
+        """Stored corpus statistics, drawn anew when the corpus outgrew them."""
+        known = self.stores.corpus.load(organization_id)
+        size = self.stores.contents.size(organization_id)
+        if known is not None and not known.outgrown_by(size):
+            return known
+        sample = self.stores.contents.sample_texts(organization_id, self.parameters.corpus_sample)
+        counted = count_corpus(sample, language=self.models.language, normaliser=self.normaliser)
+        statistics = replace(counted, corpus_size=size)
+        self.stores.corpus.save(organization_id, statistics)
+        return statistics
+
+    # --------------------------------------------------------------------------------------------- inside
+
+    def _batches(self, ids: Sequence[int], progress: Progress) -> Iterator[list[Content]]:
+        for start in range(0, len(ids), self.batch_size):
+            yield self.stores.contents.load(ids[start : start + self.batch_size])
+            progress(min(start + self.batch_size, len(ids)), len(ids))
+
+    def _by_model(self, contents: Sequence[Content]) -> dict[str, list[Content]]:
+        groups: dict[str, list[Content]] = defaultdict(list)
+        for content in contents:
+            groups[self.models.embedder.model_for(content.text)].append(content)
+        return groups
+
+    def _embed_group(
+        self, organization_id: str, model: str, contents: Sequence[Content], report: EmbedReport
+    ) -> None:
+        texts = {content.text_hash: content.text for content in contents}
+        existing = self.stores.embeddings.existing(organization_id, model, list(texts))
+        missing = {text_hash: text for text_hash, text in texts.items() if text_hash not in existing}
+        report.reused += len(contents) - len(missing)
+        if not missing:
+            return
+        vectors = self.models.embedder.encode(model, list(missing.values()))
+        rows = [
+            EmbeddingRow(organization_id, text_hash, model, vector)
+            for text_hash, vector in zip(missing, vectors, strict=True)
+        ]
+        self.stores.embeddings.save(rows)
+        report.encoded += len(rows)
+        report.by_model[model] += len(rows)
+
+    def _inputs(self, organization_id: str, contents: Sequence[Content]) -> list[TaggerInput]:
+        inputs = []
+        for model, group in self._by_model(contents).items():
+            hashes = [content.text_hash for content in group]
+            vectors = self.stores.embeddings.vectors(organization_id, model, hashes)
+            queries = [
+                (content.id, vectors[content.text_hash]) for content in group if content.text_hash in vectors
+            ]
+            neighbours = self.stores.embeddings.neighbours(
+                organization_id, model, queries, self.parameters.neighbours
+            )
+            inputs += [
+                TaggerInput(content, vectors.get(content.text_hash), model, neighbours.get(content.id, ()))
+                for content in group
+            ]
+        return inputs
+
+    def _tag_batch(
+        self, tagger: Tagger, inputs: Sequence[TaggerInput]
+    ) -> tuple[list[GeneratedTags], list[Failure]]:
+        try:
+            generated = tagger.tag(inputs)
+        except TransientError:
+            raise
+        except Exception as error:
+            if len(inputs) == 1:
+                return [], [_failure(inputs[0].content.id, error)]
+            results = [self._tag_batch(tagger, [item]) for item in inputs]
+            return (
+                [row for rows, _ in results for row in rows],
+                [failure for _, failures in results for failure in failures],
+            )
+        good, failures = [], []
+        for row in generated:
+            faults = proposal_faults(row)
+            if faults:
+                failures.append(Failure(row.content_id, "; ".join(faults), permanent=True))
+            else:
+                good.append(row)
+        return good, failures
+
+    def _tag_models(self, organization_id: str) -> list[str]:
+        vocabulary = self.stores.vocabulary.load(organization_id)
+        return sorted({self.models.embedder.model_for(tag.name) for tag in vocabulary.active()})
+
+
+def _by_organization(contents: Sequence[Content]) -> dict[str, list[Content]]:
+    groups: dict[str, list[Content]] = defaultdict(list)
+    for content in contents:
+        groups[content.organization_id].append(content)
+    return groups
+
+
+def _tag_text(tag: Tag) -> str:
+    return f"{tag.name}: {tag.description}" if tag.description else tag.name
+
+
+def _failure(content_id: int, error: Exception) -> Failure:
+    kind = "" if isinstance(error, TaggingError) else f"{type(error).__name__}: "
+    return Failure(content_id, f"{kind}{error}", permanent=True)
+
+
+SAMPLES = 5
+
+
+def _count(report: GenerateReport, generated: Sequence[GeneratedTags], failures: Sequence[Failure]) -> None:
+    report.contents += len(generated)
+    report.failed += len(failures)
+    for row in generated:
+        report.languages[row.language] += 1
+        report.proposals += len(row.proposals)
+        report.methods.update(str(proposal.method) for proposal in row.proposals)
+    report.samples += generated[: SAMPLES - len(report.samples)]
