@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     home: Path = Path()
     database_url: SecretStr | None = None
     dagster_database_url: SecretStr | None = None
+    database_transaction_pooling: bool = Field(
+        default=False, description="the database URL is of PgBouncer (or Supabase's port 6543) in transaction mode"
+    )
     postgres_major: Literal[16, 18] = 18
     organization_id: str = DEFAULT_ORGANIZATION
     rules_file: Path = Path("rules.yaml")
@@ -176,8 +179,7 @@ def get_settings() -> Settings:
     except ValidationError as error:
         where = project_root() / CONFIG_FILE
         lines = [
-            f"  {'.'.join(str(part) for part in item['loc']) or '(top)'}: {item['msg']}"
-            for item in error.errors()
+            f"  {'.'.join(str(part) for part in item['loc']) or '(top)'}: {item['msg']}" for item in error.errors()
         ]
         raise ConfigurationError(
             f"wrong settings (environment TAGGING_*, or {where}):\n" + "\n".join(lines)
