@@ -1,0 +1,92 @@
+"""The composition root: settings in, stores, models and engine out. Everything heavy is made at first use."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from tagging_orchestration.core.models import ChangeContext
+from tagging_orchestration.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+    from tagging_orchestration.core.engine import Stores, TaggingEngine
+
+
+class Project:
+    """One process's access to the project. Use as a context manager, or call `close`."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or get_settings()
+
+    @cached_property
+    def pool(self) -> ConnectionPool:
+        """Connections to the migrated `tagging` database; the embedded server is started when needed."""
+        from tagging_orchestration.storage.connection import database_url, open_pool
+        from tagging_orchestration.storage.migrate import upgrade
+
+        url = database_url(self.settings)
+        upgrade(url)
+        return open_pool(url)
+
+    @cached_property
+    def stores(self) -> Stores:
+        """All stores over `pool`."""
+        from tagging_orchestration.core.engine import Stores
+        from tagging_orchestration.storage.assignments import PostgresAssignmentStore
+        from tagging_orchestration.storage.contents import PostgresContentStore
+        from tagging_orchestration.storage.corpus import PostgresCorpusStore
+        from tagging_orchestration.storage.embeddings import PostgresEmbeddingStore
+        from tagging_orchestration.storage.generated import PostgresGeneratedStore
+        from tagging_orchestration.storage.versions import PostgresTaggerVersionStore
+        from tagging_orchestration.storage.vocabulary import PostgresVocabularyStore
+
+        return Stores(
+            contents=PostgresContentStore(self.pool, self.settings.runs),
+            embeddings=PostgresEmbeddingStore(self.pool),
+            vocabulary=PostgresVocabularyStore(self.pool),
+            generated=PostgresGeneratedStore(self.pool),
+            assignments=PostgresAssignmentStore(self.pool),
+            corpus=PostgresCorpusStore(self.pool),
+            versions=PostgresTaggerVersionStore(self.pool),
+        )
+
+    @cached_property
+    def engine(self) -> TaggingEngine:
+        """The one tagging engine."""
+        from tagging_orchestration.clients.embedder import RoutedEmbedder
+        from tagging_orchestration.clients.language import LibraryLanguageTools
+        from tagging_orchestration.clients.ranker import load_ranker_weights
+        from tagging_orchestration.clients.rules_file import load_rules
+        from tagging_orchestration.core.engine import Models, TaggingEngine
+
+        language = LibraryLanguageTools()
+        return TaggingEngine(
+            self.stores,
+            Models(
+                embedder=RoutedEmbedder(self.settings.embedding, fold=language.to_simplified),
+                language=language,
+                rules=load_rules(self.settings.rules_file),
+                ranker=load_ranker_weights(),
+            ),
+            self.settings.tagger,
+            fold_chinese_script=self.settings.vocabulary.fold_chinese_script,
+            batch_size=self.settings.runs.batch_size,
+        )
+
+    def context(self, actor: str, reason: str = "", run_id: str | None = None) -> ChangeContext:
+        """A change context with an operation id of its own."""
+        return ChangeContext(actor=actor, reason=reason, run_id=run_id, operation_id=uuid4())
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if "pool" in self.__dict__:
+            self.pool.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
