@@ -54,6 +54,7 @@ class ColumnMapping(Strict):
     created_at: str | None = None
     updated_at: str | None = None
     organization: str | None = None
+    content_type: str | None = None
     tags: str | None = None
     metadata: list[str] | None = None
 
@@ -160,6 +161,7 @@ class Settings(BaseSettings):
         data["home"] = home if home.is_absolute() else root / home
         rules = Path(data.get("rules_file") or "rules.yaml").expanduser()
         data["rules_file"] = rules if rules.is_absolute() else root / rules
+        data["sources"] = [_below(root, source) for source in data.get("sources") or []]
         return data
 
     @model_validator(mode="after")
@@ -169,6 +171,13 @@ class Settings(BaseSettings):
         if doubled:
             raise ValueError(f"source names must differ, doubled: {', '.join(doubled)}")
         return self
+
+
+def _below(root: Path, source: Any) -> Any:
+    """The source with a relative path taken from the project folder, so that every process finds it."""
+    if isinstance(source, dict) and source.get("path"):
+        return {**source, "path": root / Path(source["path"]).expanduser()}
+    return source
 
 
 @lru_cache(maxsize=1)
