@@ -4,6 +4,7 @@ Tests never touch the user's database: TAGGING_HOME is the clone's .tagging-test
 another database are dropped before the first setting is read.
 """
 
+# ruff: noqa: E402 (the environment is set before the libraries that read it are imported)
 from __future__ import annotations
 
 import fcntl
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-# Before any library that reads them is imported.
 ROOT = Path(__file__).resolve().parents[1]
 TEST_HOME = ROOT / ".tagging-test"
 for name in [name for name in os.environ if re.fullmatch(r"(TAGGING_|DAGSTER_|PG)\w*", name)]:
@@ -132,8 +132,11 @@ def settings(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def _fresh_database(server: EmbeddedServer, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{uuid4().hex[:8]}"
     with _administrator(server) as connection:
+        # Without fsync, copying files (0.05 s) beats logging their pages (0.14 s).
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )
     yield server.url(name)
     with _administrator(server) as connection:
