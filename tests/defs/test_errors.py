@@ -1,0 +1,44 @@
+"""Which errors Dagster retries."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from tagging_orchestration.core.errors import ConfigurationError, SourceError, TransientError
+from tagging_orchestration.defs.errors import permanent_errors_fail
+
+
+def attempts(error: Exception) -> int:
+    """How often Dagster calls an op that raises this error, two retries allowed."""
+    calls = 0
+
+    @dg.op(retry_policy=dg.RetryPolicy(max_retries=2))
+    def failing() -> None:
+        nonlocal calls
+        calls += 1
+        with permanent_errors_fail():
+            raise error
+
+    @dg.job
+    def job() -> None:
+        failing()
+
+    result = job.execute_in_process(raise_on_error=False)
+    assert not result.success
+    return calls
+
+
+@pytest.mark.parametrize("error", [ConfigurationError("wrong"), SourceError("no file data.csv")])
+def test_permanent_errors_are_not_retried(error):
+    assert attempts(error) == 1
+
+
+@pytest.mark.parametrize("error", [TransientError("busy"), ConnectionError("reset by peer")])
+def test_transient_errors_are_retried(error):
+    assert attempts(error) == 3
+
+
+def test_the_failure_says_what_the_error_said():
+    with pytest.raises(dg.Failure, match=r"no file data\.csv"), permanent_errors_fail():
+        raise SourceError("no file data.csv")
