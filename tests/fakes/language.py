@@ -31,6 +31,10 @@ WORDS = (
     "品質",
     "客服",
 )
+STOP_WORDS = {
+    "en": "a an and are for in is it of on the this to with",
+    "zh": "的 了 和 是 在 我 也 很 這",
+}
 LEMMAS = {
     "children": "child",
     "companies": "company",
@@ -66,10 +70,7 @@ class FakeLanguageTools:
         self.lemmas = lemmas
         self.detected = detected or {}
         self._stop_words = stop_words or {
-            "en": frozenset(
-                ["a", "an", "and", "are", "for", "in", "is", "it", "of", "on", "the", "this", "to", "with"]
-            ),
-            "zh": frozenset(["的", "了", "和", "是", "在", "我", "也", "很", "這"]),
+            language: frozenset(listed.split()) for language, listed in STOP_WORDS.items()
         }
 
     def detect(self, text: str) -> str:

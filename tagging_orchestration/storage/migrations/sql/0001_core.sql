@@ -173,6 +173,7 @@ CREATE TABLE tagging.tags (
 );
 CREATE INDEX tags_parent ON tagging.tags (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX tags_merged_into ON tagging.tags (merged_into_id) WHERE merged_into_id IS NOT NULL;
+CREATE INDEX tags_name ON tagging.tags (lower(normalize(name, NFKC)));
 
 CREATE TABLE tagging.tag_aliases (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -185,6 +186,15 @@ CREATE TABLE tagging.tag_aliases (
     UNIQUE (organization_id, normal_form)
 );
 CREATE INDEX tag_aliases_tag ON tagging.tag_aliases (tag_id);
+CREATE INDEX tag_aliases_alias ON tagging.tag_aliases (lower(normalize(alias, NFKC)));
+
+-- Raised by every change of the vocabulary, its vectors or its weights, so that a reader's copy in memory is
+-- known to be the present one by reading one row. Writers of one vocabulary wait for each other here; a
+-- sequence would show its new value before the change can be seen.
+CREATE TABLE tagging.vocabulary_revisions (
+    organization_id text PRIMARY KEY,
+    revision bigint NOT NULL
+) WITH (fillfactor = 50);
 
 CREATE TABLE tagging.tag_embeddings (
     tag_id bigint NOT NULL REFERENCES tagging.tags (id),
@@ -241,8 +251,10 @@ CREATE TABLE tagging.generated_tags (
     tagger_version_id integer NOT NULL REFERENCES tagging.tagger_versions (id),
     language text NOT NULL,
     proposals jsonb NOT NULL,
+    normal_forms text[] NOT NULL,
     generated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX generated_tags_normal_forms ON tagging.generated_tags USING gin (normal_forms);
 
 CREATE TABLE tagging.content_tags (
     content_id bigint NOT NULL,
@@ -338,6 +350,11 @@ CREATE INDEX tag_events_content ON tagging.tag_events (content_id, tag_id, event
     WHERE content_id IS NOT NULL;
 CREATE INDEX tag_events_tag ON tagging.tag_events (tag_id, content_id, event_id DESC);
 CREATE INDEX tag_events_operation ON tagging.tag_events (operation_id) WHERE operation_id IS NOT NULL;
+CREATE INDEX tag_events_vocabulary ON tagging.tag_events (tag_id, event_id DESC) WHERE content_id IS NULL;
+CREATE INDEX tag_events_occurred_at ON tagging.tag_events USING brin (occurred_at) WITH (pages_per_range = 16);
+COMMENT ON TABLE tagging.tag_events IS
+    'One immutable fact about a tag, an alias or an assignment. `after` is the row as the event left it, NULL when '
+    'it is gone; an event without before and after is a remark and changes no state. event_id orders them.';
 
 -- The audited way, and the only one, to take personal data out of events. A row here licenses redaction in
 -- its own transaction; see refuse_event_change().
@@ -350,30 +367,6 @@ CREATE TABLE tagging.erasures (
     transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id(),
     erased_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-
-CREATE FUNCTION tagging.ensure_event_partitions(from_month date, months integer) RETURNS integer
-    LANGUAGE plpgsql AS $$
-DECLARE
-    month date;
-    created integer := 0;
-BEGIN
-    FOR step IN 0..months - 1 LOOP
-        month := date_trunc('month', from_month)::date + make_interval(months => step);
-        IF to_regclass(format('tagging.tag_events_y%sm%s', to_char(month, 'YYYY'), to_char(month, 'MM'))) IS NULL
-        THEN
-            EXECUTE format(
-                'CREATE TABLE IF NOT EXISTS tagging.%I PARTITION OF tagging.tag_events FOR VALUES FROM (%L) TO (%L)',
-                format('tag_events_y%sm%s', to_char(month, 'YYYY'), to_char(month, 'MM')),
-                month::timestamp AT TIME ZONE 'UTC',
-                (month + interval '1 month')::timestamp AT TIME ZONE 'UTC'
-            );
-            created := created + 1;
-        END IF;
-    END LOOP;
-    RETURN created;
-END
-$$;
-SELECT tagging.ensure_event_partitions(current_date, 4);
 
 CREATE FUNCTION tagging.refuse_event_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -397,6 +390,45 @@ CREATE TRIGGER tag_events_append_only BEFORE UPDATE OR DELETE ON tagging.tag_eve
 CREATE TRIGGER tag_events_no_truncate BEFORE TRUNCATE ON tagging.tag_events
     FOR EACH STATEMENT EXECUTE FUNCTION tagging.refuse_event_change();
 
+-- Months are UTC months. A partition is attached rather than created in place: that waits for no writer.
+CREATE FUNCTION tagging.ensure_event_partitions(
+    from_month date DEFAULT (clock_timestamp() AT TIME ZONE 'UTC')::date, months integer DEFAULT 2
+) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    month date;
+    partition text;
+    created integer := 0;
+BEGIN
+    FOR step IN 0..months - 1 LOOP
+        month := date_trunc('month', from_month)::date + make_interval(months => step);
+        partition := format('tag_events_y%sm%s', to_char(month, 'YYYY'), to_char(month, 'MM'));
+        CONTINUE WHEN to_regclass('tagging.' || partition) IS NOT NULL;
+        PERFORM pg_advisory_xact_lock(hashtextextended('tagging.ensure_event_partitions', 0));
+        CONTINUE WHEN to_regclass('tagging.' || partition) IS NOT NULL;
+        EXECUTE format(
+            'CREATE TABLE tagging.%I (LIKE tagging.tag_events INCLUDING ALL EXCLUDING IDENTITY)', partition
+        );
+        EXECUTE format(
+            'ALTER TABLE tagging.tag_events ATTACH PARTITION tagging.%I FOR VALUES FROM (%L) TO (%L)',
+            partition,
+            month::timestamp AT TIME ZONE 'UTC',
+            (month + interval '1 month')::timestamp AT TIME ZONE 'UTC'
+        );
+        -- Row triggers are inherited, statement triggers are not.
+        EXECUTE format(
+            'CREATE TRIGGER tag_events_no_truncate BEFORE TRUNCATE ON tagging.%I '
+            'FOR EACH STATEMENT EXECUTE FUNCTION tagging.refuse_event_change()',
+            partition
+        );
+        created := created + 1;
+    END LOOP;
+    RETURN created;
+END
+$$;
+
+SELECT tagging.ensure_event_partitions(months => 4);
+
 CREATE FUNCTION tagging.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% on tagging.% is refused', TG_OP, TG_TABLE_NAME
@@ -419,7 +451,7 @@ CREATE FUNCTION tagging.context(key text) RETURNS text
 -- Every change of state writes its events itself, in the same statement, so that no client can forget them.
 CREATE FUNCTION tagging.record_content_tag_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM tagging.ensure_event_partitions(current_date, 1);
+    PERFORM tagging.ensure_event_partitions();
     IF TG_OP = 'INSERT' THEN
         INSERT INTO tagging.tag_events
             (organization_id, event_type, tag_id, content_id, operation_id, actor, run_id, reason, after)
@@ -471,7 +503,7 @@ CREATE TRIGGER content_tags_delete_events AFTER DELETE ON tagging.content_tags
 
 CREATE FUNCTION tagging.record_tag_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM tagging.ensure_event_partitions(current_date, 1);
+    PERFORM tagging.ensure_event_partitions();
     IF TG_OP = 'INSERT' THEN
         INSERT INTO tagging.tag_events
             (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, after)
@@ -509,17 +541,8 @@ CREATE TRIGGER tags_update_events AFTER UPDATE ON tagging.tags
 
 CREATE FUNCTION tagging.record_alias_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM tagging.ensure_event_partitions(current_date, 1);
-    IF TG_OP IN ('DELETE', 'UPDATE') THEN
-        INSERT INTO tagging.tag_events
-            (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, before)
-        SELECT
-            o.organization_id, 'alias_removed', o.tag_id, tagging.context('operation_id')::uuid,
-            coalesce(tagging.context('actor'), session_user), tagging.context('run_id'),
-            tagging.context('reason'), to_jsonb(o)
-        FROM old_rows AS o;
-    END IF;
-    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+    PERFORM tagging.ensure_event_partitions();
+    IF TG_OP = 'INSERT' THEN
         INSERT INTO tagging.tag_events
             (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, after)
         SELECT
@@ -527,6 +550,31 @@ BEGIN
             coalesce(tagging.context('actor'), session_user), tagging.context('run_id'),
             tagging.context('reason'), to_jsonb(n)
         FROM new_rows AS n;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, before)
+        SELECT
+            o.organization_id, 'alias_removed', o.tag_id, tagging.context('operation_id')::uuid,
+            coalesce(tagging.context('actor'), session_user), tagging.context('run_id'),
+            tagging.context('reason'), to_jsonb(o)
+        FROM old_rows AS o;
+    ELSE
+        -- An alias that moves leaves the history of one tag and enters that of the other.
+        INSERT INTO tagging.tag_events
+            (organization_id, event_type, tag_id, operation_id, actor, run_id, reason, before, after)
+        SELECT
+            moved.organization_id, moved.event_type, moved.tag_id, tagging.context('operation_id')::uuid,
+            coalesce(tagging.context('actor'), session_user), tagging.context('run_id'),
+            tagging.context('reason'), moved.before, moved.after
+        FROM new_rows AS n
+        JOIN old_rows AS o ON o.id = n.id
+        CROSS JOIN LATERAL (
+            VALUES
+                (1, o.organization_id, 'alias_removed', o.tag_id, to_jsonb(o), NULL),
+                (2, n.organization_id, 'alias_added', n.tag_id, NULL, to_jsonb(n))
+        ) AS moved (step, organization_id, event_type, tag_id, before, after)
+        WHERE to_jsonb(n) IS DISTINCT FROM to_jsonb(o)
+        ORDER BY moved.step;
     END IF;
     RETURN NULL;
 END
@@ -540,6 +588,177 @@ CREATE TRIGGER tag_aliases_update_events AFTER UPDATE ON tagging.tag_aliases
 CREATE TRIGGER tag_aliases_delete_events AFTER DELETE ON tagging.tag_aliases
     REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION tagging.record_alias_events();
+
+-- ------------------------------------------------------------------------------------------- invariants
+
+-- Neither a hierarchy nor a chain of merges may close on itself. The lock makes two writers, each adding half of
+-- a cycle, see each other.
+CREATE FUNCTION tagging.refuse_tag_cycles() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('tagging.refuse_tag_cycles', 0));
+    IF EXISTS (
+        WITH RECURSIVE up (id) AS (
+            SELECT new.parent_id
+            UNION
+            SELECT t.parent_id FROM up JOIN tagging.tags AS t ON t.id = up.id
+        )
+        SELECT FROM up WHERE id = new.id
+    ) THEN
+        RAISE EXCEPTION 'tag % (%) cannot be its own ancestor', new.id, new.name
+            USING ERRCODE = 'check_violation', HINT = 'Choose a parent that is not below this tag.';
+    END IF;
+    IF EXISTS (
+        WITH RECURSIVE onward (id) AS (
+            SELECT new.merged_into_id
+            UNION
+            SELECT t.merged_into_id FROM onward JOIN tagging.tags AS t ON t.id = onward.id
+        )
+        SELECT FROM onward WHERE id = new.id
+    ) THEN
+        RAISE EXCEPTION 'tag % (%) cannot be merged into itself', new.id, new.name
+            USING ERRCODE = 'check_violation', HINT = 'Undo the other merge first.';
+    END IF;
+    IF EXISTS (
+        SELECT FROM tagging.tags
+        WHERE id IN (new.parent_id, new.merged_into_id) AND organization_id <> new.organization_id
+    ) THEN
+        RAISE EXCEPTION 'tag % (%) and its parent or merge target are of different organisations', new.id, new.name
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER tags_no_cycles AFTER INSERT OR UPDATE OF parent_id, merged_into_id ON tagging.tags
+    FOR EACH ROW WHEN (new.parent_id IS NOT NULL OR new.merged_into_id IS NOT NULL)
+    EXECUTE FUNCTION tagging.refuse_tag_cycles();
+
+-- Only active tags are assigned. When a tag stops being active its assignments go with it, in the same statement:
+-- to the tag it was merged into, where the better confidence and a person's word win, or out. The trigger's name
+-- puts it after tags_update_events, so that the tag's own event comes first.
+CREATE FUNCTION tagging.take_assignments_along() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM new_rows AS n
+        JOIN old_rows AS o ON o.id = n.id
+        WHERE n.status <> 'active' AND o.status = 'active'
+    ) THEN
+        RETURN NULL;
+    END IF;
+    IF EXISTS (
+        SELECT FROM new_rows AS n
+        JOIN old_rows AS o ON o.id = n.id
+        JOIN tagging.tags AS target ON target.id = n.merged_into_id
+        WHERE n.status = 'merged' AND o.status <> 'merged' AND target.status <> 'active'
+    ) THEN
+        RAISE EXCEPTION 'a tag can only be merged into an active tag'
+            USING ERRCODE = 'check_violation', HINT = 'Merge into the tag that the target stands for today.';
+    END IF;
+    INSERT INTO tagging.content_tags AS kept (
+        content_id, tag_id, organization_id, confidence, weight, method, origin, evidence, tagger_version_id,
+        assigned_at
+    )
+    SELECT DISTINCT ON (ct.content_id, n.merged_into_id)
+        ct.content_id, n.merged_into_id, ct.organization_id, ct.confidence,
+        ct.confidence * coalesce(w.factor, 1), ct.method, ct.origin, ct.evidence, ct.tagger_version_id,
+        ct.assigned_at
+    FROM new_rows AS n
+    JOIN old_rows AS o ON o.id = n.id AND o.status = 'active'
+    JOIN tagging.content_tags AS ct ON ct.tag_id = n.id
+    LEFT JOIN tagging.tag_weights AS w ON w.tag_id = n.merged_into_id
+    WHERE n.status = 'merged'
+    ORDER BY ct.content_id, n.merged_into_id, ct.origin = 'human' DESC, ct.confidence DESC
+    ON CONFLICT (content_id, tag_id) DO UPDATE SET
+        (method, evidence, tagger_version_id, assigned_at) = (
+            SELECT prevails.method, prevails.evidence, prevails.tagger_version_id, prevails.assigned_at
+            FROM (
+                VALUES
+                    (excluded.method, excluded.evidence, excluded.tagger_version_id, excluded.assigned_at,
+                    excluded.origin = 'human', excluded.confidence),
+                    (kept.method, kept.evidence, kept.tagger_version_id, kept.assigned_at,
+                    kept.origin = 'human', kept.confidence)
+            ) AS prevails (method, evidence, tagger_version_id, assigned_at, human, confidence)
+            ORDER BY prevails.human DESC, prevails.confidence DESC
+            LIMIT 1
+        ),
+        origin = CASE WHEN 'human' IN (excluded.origin, kept.origin) THEN 'human' ELSE 'machine' END,
+        weight = greatest(excluded.weight, kept.weight),
+        confidence = greatest(excluded.confidence, kept.confidence)
+    WHERE
+        excluded.confidence > kept.confidence OR (excluded.origin = 'human' AND kept.origin = 'machine');
+    DELETE FROM tagging.content_tags AS ct
+    USING new_rows AS n
+    WHERE ct.tag_id = n.id AND n.status <> 'active';
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER tags_update_takes_assignments_along AFTER UPDATE ON tagging.tags
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.take_assignments_along();
+
+CREATE FUNCTION tagging.refuse_inactive_tags() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    refused text;
+BEGIN
+    SELECT format('tag %s (%s) is %s', t.id, t.name, t.status) INTO refused
+    FROM new_rows AS n
+    JOIN tagging.tags AS t ON t.id = n.tag_id
+    WHERE t.status <> 'active'
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% and cannot be assigned', refused
+            USING ERRCODE = 'check_violation', HINT = 'Assign the tag it was merged into, or set its status back.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER content_tags_insert_active_only AFTER INSERT ON tagging.content_tags
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.refuse_inactive_tags();
+CREATE TRIGGER content_tags_update_active_only AFTER UPDATE ON tagging.content_tags
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.refuse_inactive_tags();
+
+CREATE FUNCTION tagging.raise_vocabulary_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tagging.vocabulary_revisions AS known (organization_id, revision)
+    SELECT DISTINCT organization_id, 1 FROM changed_rows ORDER BY organization_id
+    ON CONFLICT (organization_id) DO UPDATE SET revision = known.revision + 1;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER tags_insert_revision AFTER INSERT ON tagging.tags
+    REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tags_update_revision AFTER UPDATE ON tagging.tags
+    REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_aliases_insert_revision AFTER INSERT ON tagging.tag_aliases
+    REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_aliases_update_revision AFTER UPDATE ON tagging.tag_aliases
+    REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_aliases_delete_revision AFTER DELETE ON tagging.tag_aliases
+    REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_embeddings_insert_revision AFTER INSERT ON tagging.tag_embeddings
+    REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_embeddings_update_revision AFTER UPDATE ON tagging.tag_embeddings
+    REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_embeddings_delete_revision AFTER DELETE ON tagging.tag_embeddings
+    REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_weights_insert_revision AFTER INSERT ON tagging.tag_weights
+    REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_weights_update_revision AFTER UPDATE ON tagging.tag_weights
+    REFERENCING NEW TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
+CREATE TRIGGER tag_weights_delete_revision AFTER DELETE ON tagging.tag_weights
+    REFERENCING OLD TABLE AS changed_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION tagging.raise_vocabulary_revision();
 
 -- ---------------------------------------------------------------------------------------------- capture
 
