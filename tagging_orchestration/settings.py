@@ -72,7 +72,7 @@ class SourceSettings(Strict):
     table: str | None = None
     query: str | None = None
     columns: ColumnMapping = ColumnMapping()
-    tag_separator: str = "|"
+    tag_separator: str | None = Field(None, description="in one cell; None: the first of | ; , that occurs")
     date_format: str | None = None
     timezone: str = "UTC"
     encoding: str = "utf-8"

@@ -63,15 +63,36 @@ class SourceRow:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+class RejectionCode(StrEnum):
+    """Why a row of a source was not taken in."""
+
+    UNREADABLE = "unreadable"
+    NOT_TEXT = "not_text"
+    INVALID_ENCODING = "invalid_encoding"
+    NUL_BYTE = "nul_byte"
+    MALFORMED = "malformed"
+    MISSING_ID = "missing_id"
+    BAD_ID = "bad_id"
+    DUPLICATE_ID = "duplicate_id"
+    EMPTY_TEXT = "empty_text"
+    TEXT_TOO_LONG = "text_too_long"
+    BAD_DATE = "bad_date"
+    BAD_TAGS = "bad_tags"
+    BAD_VALUE = "bad_value"
+
+
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """One bad row, with what a person needs to mend it. `row_number` 0 means the whole file."""
+    """One bad row, with what a person needs to mend it. `row_number` 0 means the whole file.
+
+    `external_id` is None when the row is too broken to tell which content it is.
+    """
 
     source: str
     location: str
     row_number: int
     column: str | None
-    code: str
+    code: RejectionCode
     message: str
     external_id: str | None = None
     excerpt: str | None = None
@@ -79,7 +100,11 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What one load of one source did to `contents`."""
+    """What one load of one source did to `contents`.
+
+    `withheld` counts contents that seem gone from a full snapshot but stay, because rows of it could not be
+    read and may be theirs. `load_id` is None when the source was unchanged and not read.
+    """
 
     source: str
     rows_read: int = 0
@@ -88,7 +113,9 @@ class LoadReport:
     unchanged: int = 0
     tombstoned: int = 0
     rejected: int = 0
+    withheld: int = 0
     skipped_unchanged_file: bool = False
+    load_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +236,28 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A content that could not be tagged. Transient failures are retried, permanent ones are dead letters."""
+    """A content that could not be tagged. Transient failures are retried, permanent ones are dead letters.
+
+    `input_hash` is what was tried: when the content changed since, its new text is not held responsible.
+    """
 
     content_id: int
     error: str
     permanent: bool
+    input_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedContent:
+    """A content whose tagging failed, and when it is tried again; `retry_at` is None for dead letters."""
+
+    content_id: int
+    source: str
+    external_id: str
+    title: str
+    error: str
+    attempts: int
+    retry_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,16 +310,38 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class PendingCount:
-    """Pending contents by reason: changed text (re-tag now), another tagger version (drain by backfill)."""
+    """Pending contents by reason: changed text (re-tag now), another tagger version (drain by backfill).
+
+    `waiting` are retries booked for later and `failed` dead letters; neither is in the two counts before.
+    """
 
     stale_text: int = 0
     stale_version: int = 0
+    waiting: int = 0
     failed: int = 0
 
     @property
     def total(self) -> int:
-        """Both kinds of pending, dead letters not included."""
+        """Both kinds of pending; waiting retries and dead letters are not included."""
         return self.stale_text + self.stale_version
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPeriod:
+    """Pending contents of one period of creation; `batch_hash` changes when a row joins, leaves or changes."""
+
+    start: datetime
+    count: int
+    newest_change: datetime
+    batch_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentCounts:
+    """Contents that are there, and tombstones."""
+
+    live: int
+    tombstones: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ Fakes for tests live in tests/fakes and implement the same protocols.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,15 +16,20 @@ from tagging_orchestration.core.models import (
     Content,
     Decision,
     EmbeddingRow,
+    FailedContent,
     Failure,
     GeneratedTags,
     Neighbour,
     NewTag,
     PendingCount,
+    PendingPeriod,
     PublishReport,
+    RejectedRow,
     Scope,
+    SourceRow,
     Tag,
 )
+from tagging_orchestration.core.parameters import PartitionSettings
 from tagging_orchestration.core.tagging.corpus import CorpusStatistics
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 
@@ -82,7 +88,20 @@ class ContentStore(Protocol):
         """Ids of pending contents in the scope, newest first; dead letters and retries not due excluded."""
         ...
 
-    def pending_count(self, scope: Scope, tagger_version_id: int) -> PendingCount: ...
+    def pending_count(self, scope: Scope, tagger_version_id: int) -> PendingCount:
+        """How many contents `pending_ids` would give, by reason, without regard to the scope's limit."""
+        ...
+
+    def pending_periods(
+        self,
+        partitions: PartitionSettings,
+        tagger_version_id: int,
+        *,
+        now: datetime,
+        include_stale_version: bool,
+    ) -> list[PendingPeriod]:
+        """Pending contents by time partition (see core.planning.clamp_to_partition), newest first."""
+        ...
 
     def load(self, content_ids: Sequence[int]) -> list[Content]:
         """The contents still there, in the order of the ids."""
@@ -100,6 +119,10 @@ class ContentStore(Protocol):
         """Book a retry with back-off, or a dead letter for this text and version."""
         ...
 
+    def failed(self, limit: int) -> list[FailedContent]:
+        """Contents whose tagging failed, dead letters first."""
+        ...
+
 
 class EmbeddingStore(Protocol):
     """Vectors of texts and of tag names."""
@@ -110,9 +133,7 @@ class EmbeddingStore(Protocol):
         """Store vectors; rows already there are left alone. Returns how many were new."""
         ...
 
-    def vectors(
-        self, organization_id: str, model: str, text_hashes: Sequence[str]
-    ) -> dict[str, np.ndarray]: ...
+    def vectors(self, organization_id: str, model: str, text_hashes: Sequence[str]) -> dict[str, np.ndarray]: ...
 
     def neighbours(
         self, organization_id: str, model: str, queries: Sequence[tuple[int, np.ndarray]], limit: int
@@ -182,8 +203,34 @@ class TaggerVersionStore(Protocol):
 class RowSource(Protocol):
     """Anything `raw_content` can read."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the source, part of the identity of its contents."""
+        ...
 
-    def rows(self) -> Iterable[Any]:
-        """Yields SourceRow and RejectedRow; raises SourceError when the whole source cannot be read."""
+    @property
+    def location(self) -> str:
+        """Where it is, for people; holds no secret."""
+        ...
+
+    @property
+    def organization_id(self) -> str:
+        """Organisation of rows that do not say theirs."""
+        ...
+
+    @property
+    def full_snapshot(self) -> bool:
+        """Whether contents it no longer holds are gone."""
+        ...
+
+    def describe(self) -> str:
+        """Which column feeds which field, one a line. Raises SourceError as `rows` does."""
+        ...
+
+    def fingerprint(self) -> str | None:
+        """Equal as long as `rows` would yield the same; None when only reading can tell."""
+        ...
+
+    def rows(self) -> Iterator[SourceRow | RejectedRow]:
+        """The rows, read as they are asked for; raises SourceError when the whole source cannot be read."""
         ...
