@@ -238,7 +238,7 @@ class EmbeddedServer:
 
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError:
             raise self._foreign_cluster() from None
@@ -333,6 +333,7 @@ class EmbeddedServer:
 
     def _initialise(self) -> None:
         """Make the cluster: complete or absent, whenever the process is killed."""
+        program_folder(self._new_major)
         owner = self._owner()
         cluster = self._place_cluster(owner)
         password = self._new_password()
