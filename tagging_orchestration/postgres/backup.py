@@ -232,7 +232,7 @@ def _roles(connection: Connection) -> tuple[str, ...]:
 
 def _create_roles(server: Connection, roles: Sequence[str]) -> None:
     for role in roles:
-        if not server.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+        if server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None:
             server.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
 
 

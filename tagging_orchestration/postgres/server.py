@@ -297,11 +297,11 @@ class EmbeddedServer:
         """Start Postgres on a free port; another one when the port is taken between choice and use."""
         port = self._last_port()
         for _ in range(PORT_ATTEMPTS):
-            self._write_settings(_free_port(port))
+            port = _free_port(port)
+            self._write_settings(port)
             if self._pg_ctl("start", "-l", str(self.cluster / "start.log"), "-t", str(int(timeout))) == 0:
                 return
-            port = None
-            if "could not bind" not in self._log_tail():
+            if _is_free(port):
                 break
         raise DatabaseUnavailable(f"Postgres {self.major} did not start.{self._log_tail()}")
 
@@ -602,9 +602,10 @@ class EmbeddedServer:
 
     def _log_tail(self, lines: int = 15) -> str:
         """Last lines of the server's logs, for an error message."""
-        paths = [self.cluster / "pg_ctl.log", self.cluster / "start.log"]
+        paths: list[Path] = []
         with suppress(OSError):
-            paths += sorted((self.cluster / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)[-1:]
+            paths = [*self.cluster.glob("*.log"), *self.cluster.glob("log/*.log")]
+            paths.sort(key=lambda path: path.stat().st_mtime)
         said = []
         for path in paths:
             with suppress(OSError):
@@ -620,14 +621,22 @@ def _switch_user(owner: pwd.struct_passwd) -> dict[str, Any]:
 
 def _free_port(preferred: int | None) -> int:
     """`preferred` when nobody listens on it, else any free port."""
+    if preferred is not None and _is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         # As Postgres does: connections of the last server that linger in the kernel do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, preferred or 0))
+            probe.bind((HOST, port))
         except OSError:
-            probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+            return False
+        return True
 
 
 def _machine_settings() -> dict[str, str]:

@@ -51,7 +51,7 @@ def database_url(settings: Settings | None = None) -> str:
     """
     settings = settings or get_settings()
     if settings.database_url is not None:
-        return _render(_parts(settings.database_url.get_secret_value()))
+        return _render(url_parts(settings.database_url.get_secret_value()))
     server = embedded_server(settings)
     server.start()
     return server.url()
@@ -61,13 +61,30 @@ def dagster_database_url(settings: Settings | None = None) -> str:
     """URL of Dagster's own database: TAGGING_DAGSTER_DATABASE_URL, else `dagster` on the same server."""
     settings = settings or get_settings()
     if settings.dagster_database_url is not None:
-        return _render(_parts(settings.dagster_database_url.get_secret_value()))
+        return _render(url_parts(settings.dagster_database_url.get_secret_value()))
     return with_database(database_url(settings), DAGSTER_DATABASE)
+
+
+def url_parts(url: str) -> Mapping[str, str]:
+    """Parameters of a Postgres URL or key=value string; SQLAlchemy's "+driver" is put up with.
+
+    Raises ConfigurationError, without repeating the text, when it is neither.
+    """
+    try:
+        parts = conninfo_to_dict(re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", url))
+    except psycopg.ProgrammingError:
+        # libpq quotes the text it cannot read, and the password may be in it.
+        raise ConfigurationError(
+            "the database URL cannot be read: it looks like postgresql://user:password@host:5432/database, "
+            "with special characters of the password percent-encoded (TAGGING_DATABASE_URL, "
+            "TAGGING_DAGSTER_DATABASE_URL)"
+        ) from None
+    return {name: str(value) for name, value in parts.items() if value is not None}
 
 
 def with_database(url: str, database: str) -> str:
     """The same server and user, another database."""
-    return _render({**_parts(url), "dbname": database})
+    return _render({**url_parts(url), "dbname": database})
 
 
 def sqlalchemy_url(url: str) -> URL:
@@ -80,7 +97,7 @@ def sqlalchemy_url(url: str) -> URL:
 def masked(url: str) -> str:
     """The URL without its password, for messages and logs."""
     try:
-        parts = _parts(url)
+        parts = url_parts(url)
     except ConfigurationError:
         return "(not a Postgres URL)"
     return _render({name: parts[name] for name in ("user", "host", "port", "dbname") if name in parts})
@@ -215,7 +232,7 @@ def ensure_database(url: str) -> None:
 
     Raises DatabaseUnavailable when the server cannot be reached or the role may not create databases.
     """
-    name = _parts(url).get("dbname", "")
+    name = url_parts(url).get("dbname", "")
     try:
         psycopg.connect(url, **_arguments(url, APPLICATION, None)).close()
         return
@@ -229,7 +246,7 @@ def ensure_database(url: str) -> None:
     except psycopg.OperationalError:
         raise unavailable from None
     with maintenance:
-        if maintenance.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+        if maintenance.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None:
             raise unavailable
         try:
             with suppress(psycopg.errors.DuplicateDatabase):
@@ -270,20 +287,6 @@ def _register_types(connection: Connection) -> None:
 # ------------------------------------------------------------------------------------------------ helpers
 
 
-def _parts(url: str) -> Mapping[str, str]:
-    """Parameters of a Postgres URL or key=value string. SQLAlchemy's "+driver" is put up with."""
-    try:
-        parts = conninfo_to_dict(re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", url))
-    except psycopg.ProgrammingError:
-        # libpq quotes the text it cannot read, and the password may be in it.
-        raise ConfigurationError(
-            "the database URL cannot be read: it looks like postgresql://user:password@host:5432/database, "
-            "with special characters of the password percent-encoded (TAGGING_DATABASE_URL, "
-            "TAGGING_DAGSTER_DATABASE_URL)"
-        ) from None
-    return {name: str(value) for name, value in parts.items() if value is not None}
-
-
 def _render(parts: Mapping[str, str]) -> str:
     """The URL of such parameters; sockets and lists of hosts go into its query."""
     parts = dict(parts)
@@ -298,7 +301,7 @@ def _render(parts: Mapping[str, str]) -> str:
 
 
 def _arguments(url: str, application_name: str, transaction_pooling: bool | None) -> dict[str, Any]:
-    parts = _parts(url)
+    parts = url_parts(url)
     if transaction_pooling is None:
         transaction_pooling = get_settings().database_transaction_pooling
     arguments: dict[str, Any] = {"application_name": application_name}
@@ -310,7 +313,7 @@ def _arguments(url: str, application_name: str, transaction_pooling: bool | None
 
 
 def _unavailable(url: str, error: Exception) -> DatabaseUnavailable:
-    password = _parts(url).get("password")
+    password = url_parts(url).get("password")
     said = _said(error)
     if password:
         said = said.replace(password, "***")

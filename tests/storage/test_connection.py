@@ -218,6 +218,9 @@ def test_a_missing_database_is_created_once(database_url: str) -> None:
     with connect(url) as session:
         assert session.info.dbname == name
     with connect(database_url, autocommit=True) as session:
+        session.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        with pytest.raises(DatabaseUnavailable, match="not currently accepting connections"):
+            ensure_database(url)
         session.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
