@@ -73,7 +73,7 @@ def upgrade(url: str) -> bool:
         if _is_current(connection):
             return False
         connection.execute(sql.SQL("SET LOCAL search_path = " + SEARCH_PATH))
-        _create_extension(connection)
+        create_extension(connection)
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
         config.attributes["connection"] = bind
         command.upgrade(config, head())
@@ -97,6 +97,26 @@ def run_sql_file(bind: sqlalchemy.Connection, name: str) -> None:
     connection.execute((FOLDER / "sql" / name).read_bytes())
 
 
+def create_extension(connection: Connection) -> None:
+    """Create pgvector unless it is there: in the schema `extensions` where there is one, as on Supabase, else
+    in `public`. Raises ConfigurationError when the role may not."""
+    found = connection.execute(
+        "SELECT (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
+        " to_regnamespace('extensions') IS NOT NULL"
+    ).fetchone()
+    installed, has_extensions = found or (None, False)
+    if installed is not None:
+        return
+    schema = sql.Identifier("extensions" if has_extensions else "public")
+    try:
+        connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector SCHEMA {}").format(schema))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"pgvector is not enabled in the database {connection.info.dbname} on {connection.info.host}, and "
+            "this role may not enable it: have an administrator run CREATE EXTENSION vector there"
+        ) from error
+
+
 def _current(connection: Connection) -> str | None:
     try:
         with connection.transaction():
@@ -116,22 +136,3 @@ def _is_current(connection: Connection) -> bool:
             f"than this code's {head()}: update the code"
         )
     return version == head()
-
-
-def _create_extension(connection: Connection) -> None:
-    """Create pgvector: in the schema `extensions` where there is one, as on Supabase, else in `public`."""
-    found = connection.execute(
-        "SELECT (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
-        " to_regnamespace('extensions') IS NOT NULL"
-    ).fetchone()
-    installed, has_extensions = found or (None, False)
-    if installed is not None:
-        return
-    schema = sql.Identifier("extensions" if has_extensions else "public")
-    try:
-        connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector SCHEMA {}").format(schema))
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise ConfigurationError(
-            f"pgvector is not enabled in the database {connection.info.dbname} on {connection.info.host}, and "
-            "this role may not enable it: have an administrator run CREATE EXTENSION vector there"
-        ) from error
