@@ -25,6 +25,10 @@ class UnknownName(TaggingError):
     """A content, tag or source that the caller named does not exist."""
 
 
+class VocabularyError(TaggingError):
+    """A change of the vocabulary contradicts its present state, or a table of it holds mistakes."""
+
+
 class QualityGateFailed(TaggingError):
     """Generated rows broke a blocking rule and were not published."""
 

@@ -25,6 +25,7 @@ class TaggerSettings(Strict):
     max_tag_words: int = Field(4, gt=0)
     diversity: float = Field(0.7, ge=0, le=1, description="1: confidence only, 0: spread only")
     new_tag_min_support: int = Field(2, ge=1, description="contents that must carry a new tag's words")
+    new_tags_per_1000: float = Field(500, gt=0, description="machine tags that 1,000 contents may add")
     tag_language: Literal["content", "en", "zh-Hant", "zh-Hans"] = "content"
     corpus_sample: int = Field(20_000, gt=0)
 
