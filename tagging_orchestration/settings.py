@@ -68,11 +68,13 @@ class SourceSettings(Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
     type: Literal["csv", "tsv", "jsonl", "parquet", "folder", "postgres"] | None = None
     path: Path | None = None
-    url_env: str | None = Field(None, description="name of the variable that holds a Postgres URL")
+    url_env: str | None = Field(default=None, description="name of the variable that holds a Postgres URL")
     table: str | None = None
     query: str | None = None
     columns: ColumnMapping = ColumnMapping()
-    tag_separator: str | None = Field(None, description="in one cell; None: the first of | ; , that occurs")
+    tag_separator: str | None = Field(
+        default=None, description="in one cell; None: the first of | ; , that occurs"
+    )
     date_format: str | None = None
     timezone: str = "UTC"
     encoding: str = "utf-8"
@@ -80,7 +82,7 @@ class SourceSettings(Strict):
     organization_id: str = DEFAULT_ORGANIZATION
     language: str | None = None
     full_snapshot: bool = True
-    max_text_bytes: int = Field(1_000_000, gt=0)
+    max_text_bytes: int = Field(default=1_000_000, gt=0)
 
     @model_validator(mode="after")
     def _one_location(self) -> SourceSettings:
