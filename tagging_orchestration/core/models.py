@@ -290,6 +290,21 @@ class EmbeddingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingHealth:
+    """Soundness of one model's stored vectors.
+
+    `dimension` is that of most vectors. Of the `sampled` vectors, `unsound` have another dimension, a length more
+    than 1 % off unit length, or hold NaN.
+    """
+
+    model: str
+    dimension: int
+    vectors: int
+    sampled: int
+    unsound: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimeWindow:
     """Half-open span of `contents.created_at`; None is open on that side."""
 

@@ -149,6 +149,7 @@ CREATE TABLE tagging.content_embeddings (
     PRIMARY KEY (text_hash, model, organization_id),
     CHECK (vector_dims(embedding) = dimension)
 );
+CREATE INDEX content_embeddings_model ON tagging.content_embeddings (model, organization_id);
 
 -- ------------------------------------------------------------------------------------------- vocabulary
 
