@@ -47,7 +47,7 @@ reset: $(INSTALLED)
 
 clean:
 	@for home in .tagging-test/*/postgres; do if [ -d "$$home" ]; then \
-		TAGGING_HOME="$${home%/postgres}" $(BIN)/tagging reset --yes; fi; done
+		TAGGING_HOME="$${home%/postgres}" $(BIN)/tagging reset --yes || true; fi; done
 	@rm -rf $(VENV) .tagging-test .hypothesis .pytest_cache .ruff_cache *.egg-info build dist
 
 # The stamp is written last, so that an interrupted set-up starts over.

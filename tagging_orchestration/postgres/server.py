@@ -396,6 +396,9 @@ class EmbeddedServer:
                 f"Postgres must run as {owner.pw_name}, who can enter neither {self.home} nor {folder}: set "
                 f"TAGGING_HOME to a folder that {owner.pw_name} can enter"
             )
+        if link.is_dir() and not link.is_symlink():
+            # Left by a first start that was killed; it holds no cluster.
+            shutil.rmtree(link)
         link.unlink(missing_ok=True)
         link.symlink_to(folder)
         return folder

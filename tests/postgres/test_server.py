@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -279,7 +278,7 @@ def test_a_home_with_a_long_strange_name_works(new_server: NewServer) -> None:
     server = new_server(" it's 標籤 " + "x" * 80)
     server.start()
     sockets = server.status().socket
-    assert sockets.parent == Path(tempfile.gettempdir())
+    assert len(os.fsencode(sockets / ".s.PGSQL.65535.lock")) <= 103
     assert sockets.stat().st_mode & 0o777 == 0o700
     address = {"host": str(sockets), "port": server.status().port, "user": "tagging", "dbname": "tagging"}
     password = (server.home / "postgres" / "password").read_text()
