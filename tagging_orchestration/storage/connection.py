@@ -317,10 +317,13 @@ def _unavailable(url: str, error: Exception) -> DatabaseUnavailable:
     said = _said(error)
     if password:
         said = said.replace(password, "***")
-    return DatabaseUnavailable(
-        f"no connection to {masked(url)}: {said}. Is the server up, and are host, port, user and password of "
-        "TAGGING_DATABASE_URL right? (`tagging db status` shows the embedded server)"
+    advice = (
+        "This is a pooler in transaction mode: set TAGGING_DATABASE_TRANSACTION_POOLING=true"
+        if "unsupported startup parameter" in said
+        else "Is the server up, and are host, port, user and password of TAGGING_DATABASE_URL right? "
+        "(`tagging db status` shows the embedded server)"
     )
+    return DatabaseUnavailable(f"no connection to {masked(url)}: {said}. {advice}")
 
 
 def _said(error: Exception) -> str:
