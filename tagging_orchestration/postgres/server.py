@@ -149,6 +149,8 @@ class EmbeddedServer:
                     self._initialise()
                 self._clear_remains()
                 self._launch(timeout)
+                # pg_ctl is content with a server that reads but still recovers.
+                self._wait_while_changing(timeout)
             if not prepared.exists():
                 self._create_roles_and_databases()
                 self._write(prepared, "")
