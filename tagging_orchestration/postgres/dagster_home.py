@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tagging_orchestration.settings import Settings, get_settings
-from tagging_orchestration.storage.connection import dagster_database_url, ensure_database, sqlalchemy_url
+from tagging_orchestration.storage.connection import (
+    dagster_database_url,
+    ensure_database,
+    render_url,
+    sqlalchemy_url,
+    url_parts,
+)
 
 STORAGE_URL = "TAGGING_DAGSTER_STORAGE_URL"
 NOTE = "# Written by `tagging` at each start from its settings; changes made here are lost.\n"
@@ -73,7 +79,10 @@ def environment(settings: Settings | None = None) -> dict[str, str]:
     Starts the embedded server and creates Dagster's database where needed, and writes Dagster's home.
     """
     settings = settings or get_settings()
-    url = dagster_database_url(settings)
+    parts = dict(url_parts(dagster_database_url(settings)))
+    # In a database shared with the tags, Dagster's tables must not land among them.
+    parts.setdefault("options", "-c search_path=public")
+    url = render_url(parts)
     ensure_database(url)
     return {
         "DAGSTER_HOME": str(write_dagster_home(settings)),

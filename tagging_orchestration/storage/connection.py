@@ -51,7 +51,7 @@ def database_url(settings: Settings | None = None) -> str:
     """
     settings = settings or get_settings()
     if settings.database_url is not None:
-        return _render(url_parts(settings.database_url.get_secret_value()))
+        return render_url(url_parts(settings.database_url.get_secret_value()))
     server = embedded_server(settings)
     server.start()
     return server.url()
@@ -61,7 +61,7 @@ def dagster_database_url(settings: Settings | None = None) -> str:
     """URL of Dagster's own database: TAGGING_DAGSTER_DATABASE_URL, else `dagster` on the same server."""
     settings = settings or get_settings()
     if settings.dagster_database_url is not None:
-        return _render(url_parts(settings.dagster_database_url.get_secret_value()))
+        return render_url(url_parts(settings.dagster_database_url.get_secret_value()))
     return with_database(database_url(settings), DAGSTER_DATABASE)
 
 
@@ -82,9 +82,22 @@ def url_parts(url: str) -> Mapping[str, str]:
     return {name: str(value) for name, value in parts.items() if value is not None}
 
 
+def render_url(parts: Mapping[str, str]) -> str:
+    """The URL of such parameters; sockets and lists of hosts go into its query."""
+    parts = dict(parts)
+    user, password, database = (quote(parts.pop(name, ""), safe="") for name in ("user", "password", "dbname"))
+    login = f"{user}{':' if password else ''}{password}{'@' if user or password else ''}"
+    address = ""
+    if not set(parts.get("host", "")) & set("/,"):
+        host, port = parts.pop("host", ""), parts.pop("port", "")
+        address = f"{f'[{host}]' if ':' in host else host}{':' if port else ''}{port}"
+    query = urlencode(parts, quote_via=quote)
+    return f"postgresql://{login}{address}/{database}{'?' if query else ''}{query}"
+
+
 def with_database(url: str, database: str) -> str:
     """The same server and user, another database."""
-    return _render({**url_parts(url), "dbname": database})
+    return render_url({**url_parts(url), "dbname": database})
 
 
 def sqlalchemy_url(url: str) -> URL:
@@ -100,7 +113,7 @@ def masked(url: str) -> str:
         parts = url_parts(url)
     except ConfigurationError:
         return "(not a Postgres URL)"
-    return _render({name: parts[name] for name in ("user", "host", "port", "dbname") if name in parts})
+    return render_url({name: parts[name] for name in ("user", "host", "port", "dbname") if name in parts})
 
 
 # ---------------------------------------------------------------------------------------------- how opened
@@ -285,19 +298,6 @@ def _register_types(connection: Connection) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ helpers
-
-
-def _render(parts: Mapping[str, str]) -> str:
-    """The URL of such parameters; sockets and lists of hosts go into its query."""
-    parts = dict(parts)
-    user, password, database = (quote(parts.pop(name, ""), safe="") for name in ("user", "password", "dbname"))
-    login = f"{user}{':' if password else ''}{password}{'@' if user or password else ''}"
-    address = ""
-    if not set(parts.get("host", "")) & set("/,"):
-        host, port = parts.pop("host", ""), parts.pop("port", "")
-        address = f"{f'[{host}]' if ':' in host else host}{':' if port else ''}{port}"
-    query = urlencode(parts, quote_via=quote)
-    return f"postgresql://{login}{address}/{database}{'?' if query else ''}{query}"
 
 
 def _arguments(url: str, application_name: str, transaction_pooling: bool | None) -> dict[str, Any]:

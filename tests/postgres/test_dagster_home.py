@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from tagging_orchestration.postgres.dagster_home import STORAGE_URL, environment, write_dagster_home
 from tagging_orchestration.settings import Settings
+from tagging_orchestration.storage import migrate
 
 
 @pytest.fixture
@@ -50,6 +51,24 @@ def test_dagster_keeps_its_runs_in_our_postgres(
     with psycopg.connect(empty_database_url) as connection:
         runs = connection.execute("SELECT pipeline_name, status FROM runs").fetchall()
     assert runs == [("empty_job", "SUCCESS")]
+
+
+def test_dagster_can_share_the_database_with_the_tags(
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster import DagsterInstance
+
+    shared = settings.model_copy(update={"dagster_database_url": SecretStr(database_url)})
+    for name, value in environment(shared).items():
+        monkeypatch.setenv(name, value)
+    with DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename IN ('event_logs', 'alembic_version')"
+        ).fetchall()
+    assert found == [("public",)]
+    assert migrate.upgrade(database_url) is False
 
 
 def test_the_password_is_in_the_environment_only(own_storage: Settings, empty_database_url: str) -> None:

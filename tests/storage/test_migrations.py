@@ -11,6 +11,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from tagging_orchestration.core.errors import ConfigurationError
+from tagging_orchestration.postgres.server import EmbeddedServer
 from tagging_orchestration.storage import migrate
 from tagging_orchestration.storage.connection import connect
 
@@ -66,6 +67,37 @@ def test_upgrade_creates_a_missing_database(empty_database_url: str) -> None:
         administrator.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
     assert migrate.upgrade(empty_database_url) is True
     assert migrate.current(empty_database_url) == migrate.head()
+
+
+@pytest.fixture
+def bare_database(postgres_server: EmbeddedServer, empty_database_url: str) -> str:
+    """Name of a database without pgvector."""
+    name = empty_database_url.rpartition("/")[2]
+    with psycopg.connect(postgres_server.url(name, superuser=True)) as superuser:
+        superuser.execute("DROP EXTENSION vector")
+    return name
+
+
+def test_pgvector_goes_where_the_provider_keeps_extensions(
+    postgres_server: EmbeddedServer, bare_database: str
+) -> None:
+    url = postgres_server.url(bare_database, superuser=True)
+    with connect(url) as superuser:
+        superuser.execute("CREATE SCHEMA extensions")
+    migrate.upgrade(url)
+    with connect(url) as superuser:
+        found = superuser.execute(
+            "SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'vector'"
+        )
+        assert found.fetchone() == ("extensions",)
+        assert superuser.execute("SELECT '[1,2]'::vector <-> '[1,4]'").fetchone() == (2.0,)
+
+
+def test_a_role_that_may_not_enable_pgvector_is_told_who_can(
+    postgres_server: EmbeddedServer, bare_database: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{bare_database} .* administrator run CREATE EXTENSION vector"):
+        migrate.upgrade(postgres_server.url(bare_database))
 
 
 def test_versions_are_one_forward_line_of_the_sql_files() -> None:
