@@ -78,9 +78,9 @@ class PostgresVocabularyStore:
         if not tags:
             return []
         with transaction(self._pool, context) as connection:
-            _insert_tags(connection, tags)
+            insert_tags(connection, tags)
             _revive_retired(connection, [tag for tag in tags if tag.origin is Origin.HUMAN])
-            found = _resolve(connection, {(tag.organization_id, tag.normal_form) for tag in tags})
+            found = resolve_forms(connection, {(tag.organization_id, tag.normal_form) for tag in tags})
         return [found[tag.organization_id, tag.normal_form] for tag in tags]
 
     def tags_without_vector(self, organization_id: str, model: str) -> list[Tag]:
@@ -177,7 +177,8 @@ def _load_vectors(connection: Connection, organization_id: str) -> dict[str, Tag
     }
 
 
-def _insert_tags(connection: Connection, tags: Sequence[NewTag]) -> None:
+def insert_tags(connection: Connection, tags: Sequence[NewTag]) -> None:
+    """Insert tags; those whose normal form is known, as a tag or an alias, are left out."""
     # Sorted, so that two writers of the same tags wait for each other instead of deadlocking.
     connection.execute(
         """
@@ -219,7 +220,8 @@ def _revive_retired(connection: Connection, tags: Sequence[NewTag]) -> None:
     )
 
 
-def _resolve(connection: Connection, forms: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Tag]:
+def resolve_forms(connection: Connection, forms: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Tag]:
+    """The tags that (organisation, normal form) pairs stand for, aliases and merges followed, any status."""
     asked = sorted(forms)
     # Indexes: the unique ones on (organization_id, normal_form), then the primary key of tags.
     query = """
