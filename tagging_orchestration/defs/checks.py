@@ -1,7 +1,5 @@
 """The quality gates as asset checks (spec: tagging, section 8). Blocking where downstream would be poisoned."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg

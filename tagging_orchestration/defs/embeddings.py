@@ -1,10 +1,8 @@
 """`content_embeddings`: one vector a text and model."""
 
-from __future__ import annotations
-
 import dagster as dg
 
-from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, permanent_errors_fail
+from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.partitions import CONTENT_PARTITIONS
 from tagging_orchestration.defs.progress import step_progress
 from tagging_orchestration.defs.raw_content import raw_content
@@ -25,14 +23,12 @@ from tagging_orchestration.settings import get_settings
     description="Vectors of pending contents in pgvector, cached by text and model: a text that was embedded "
     "before, anywhere, is never encoded again.",
 )
+@retry_only_transient()
 def content_embeddings(
     context: dg.AssetExecutionContext, config: PendingConfig, tagging: Tagging
 ) -> dg.MaterializeResult:
     """Encode the texts of pending contents that have no vector yet."""
-    with permanent_errors_fail():
-        report = tagging.project.engine.embed(
-            run_scope(context, config), step_progress(context, "Embedding contents")
-        )
+    report = tagging.project.engine.embed(run_scope(context, config), step_progress(context, "Embedding contents"))
     return dg.MaterializeResult(
         metadata={
             "contents_pending": report.contents,

@@ -1,7 +1,5 @@
 """Jobs: load, tag, project, and the upkeep of Dagster's own records."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg

@@ -1,12 +1,10 @@
 """`tagging_metrics`: coverage, confidence, vocabulary and events over time, with plots."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from tagging_orchestration.core.quality import DRIFT_BINS
 from tagging_orchestration.defs.automation import after_upstream
-from tagging_orchestration.defs.errors import TRANSIENT_RETRIES
+from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.metadata import new_figure, plot
 from tagging_orchestration.defs.resources import Tagging
 from tagging_orchestration.defs.tags import content_tags
@@ -26,6 +24,7 @@ TOP_TAGS = 15
     description="Figures of the whole system, appended to `system_metrics`: coverage, tags per content, "
     "vocabulary size and single-use share, events, pending and failed contents.",
 )
+@retry_only_transient()
 def tagging_metrics(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
     """Measure and plot."""
     from tagging_orchestration.storage import quality

@@ -1,13 +1,11 @@
 """`raw_content`: the sources, loaded into `contents`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import dagster as dg
 
 from tagging_orchestration.core.errors import SourceError
-from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, permanent_errors_fail
+from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.metadata import table
 from tagging_orchestration.defs.progress import step_progress
 from tagging_orchestration.defs.resources import Tagging
@@ -24,7 +22,7 @@ class LoadConfig(dg.Config):
 
 def sources_to_load(config: LoadConfig) -> list[SourceSettings]:
     """The sources this load is about. Raises SourceError for a name tagging.yaml does not have."""
-    from tagging_orchestration.clients.sources import guess_sources
+    from tagging_orchestration.clients.sources.factory import guess_sources
 
     if config.input:
         return guess_sources(Path(config.input))
@@ -44,23 +42,23 @@ def sources_to_load(config: LoadConfig) -> list[SourceSettings]:
     description="Rows of all sources, upserted into `contents` by source and id. Unchanged rows cost nothing; "
     "rows gone from a full snapshot become tombstones; bad rows go to `rejected_rows` with their reason.",
 )
+@retry_only_transient()
 def raw_content(context: dg.AssetExecutionContext, config: LoadConfig, tagging: Tagging) -> dg.MaterializeResult:
     """Load every source in its own transaction."""
-    from tagging_orchestration.clients.sources import open_source
+    from tagging_orchestration.clients.sources.factory import open_source
     from tagging_orchestration.storage.source_loads import load_source
 
     project = tagging.project
-    with permanent_errors_fail():
-        reports = [
-            load_source(
-                project.pool,
-                open_source(source),
-                context=tagging.context(context, f"load of source {source.name}"),
-                allow_mass_removal=config.allow_mass_removal,
-                progress=step_progress(context, f"Loading {source.name}"),
-            )
-            for source in sources_to_load(config)
-        ]
+    reports = [
+        load_source(
+            project.pool,
+            open_source(source),
+            context=tagging.context(context, f"load of source {source.name}"),
+            allow_mass_removal=config.allow_mass_removal,
+            progress=step_progress(context, f"Loading {source.name}"),
+        )
+        for source in sources_to_load(config)
+    ]
     totals = {
         name: sum(getattr(report, name) for report in reports)
         for name in ("rows_read", "inserted", "updated", "unchanged", "tombstoned", "rejected")

@@ -1,7 +1,5 @@
 """Schedules: care of the vocabulary, projections, the weekly backstop, and upkeep."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import dagster as dg

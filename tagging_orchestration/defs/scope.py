@@ -1,7 +1,5 @@
 """Which pending contents a run works on: its partitions, and whether another tagger version counts."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from tagging_orchestration.core.models import Scope

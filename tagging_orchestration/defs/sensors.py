@@ -1,7 +1,5 @@
 """The sensor that turns changed rows into runs for just the touched partitions."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime

@@ -1,14 +1,12 @@
 """`generated_tags` and `content_tags`: proposals first, assignments after the gate and the vocabulary."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import dagster as dg
 
 from tagging_orchestration.core.tagging.tagger import TAGGER_CODE_VERSION
 from tagging_orchestration.defs.embeddings import content_embeddings
-from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, permanent_errors_fail
+from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.metadata import samples_table
 from tagging_orchestration.defs.partitions import CONTENT_PARTITIONS
 from tagging_orchestration.defs.progress import step_progress
@@ -29,13 +27,13 @@ from tagging_orchestration.settings import get_settings
     description="Ranked proposals for pending contents from all candidate generators, with confidence, method and "
     "evidence. Staged here, not yet assigned.",
 )
+@retry_only_transient()
 def generated_tags(
     context: dg.AssetExecutionContext, config: PendingConfig, tagging: Tagging
 ) -> dg.MaterializeResult:
     """Propose tags for pending contents."""
     engine = tagging.project.engine
-    with permanent_errors_fail():
-        report = engine.generate(run_scope(context, config), step_progress(context, "Generating tags"))
+    report = engine.generate(run_scope(context, config), step_progress(context, "Generating tags"))
     return dg.MaterializeResult(
         metadata={
             "contents": report.contents,
@@ -62,14 +60,14 @@ def generated_tags(
     description="Assignments: staged proposals resolved through the merged vocabulary and published with their "
     "events and ledger rows, one transaction a batch.",
 )
+@retry_only_transient()
 def content_tags(
     context: dg.AssetExecutionContext, config: PendingConfig, tagging: Tagging
 ) -> dg.MaterializeResult:
     """Publish staged proposals."""
-    with permanent_errors_fail():
-        report = tagging.project.engine.publish(
-            run_scope(context, config),
-            tagging.context(context, "tagging run"),
-            step_progress(context, "Publishing tags"),
-        )
+    report = tagging.project.engine.publish(
+        run_scope(context, config),
+        tagging.context(context, "tagging run"),
+        step_progress(context, "Publishing tags"),
+    )
     return dg.MaterializeResult(metadata=asdict(report))

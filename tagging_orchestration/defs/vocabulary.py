@@ -1,14 +1,12 @@
 """`merged_vocabulary`, `tag_weights`, `tag_relationships`: the vocabulary and what its use projects."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from tagging_orchestration.core.models import Scope
 from tagging_orchestration.defs.automation import after_upstream
-from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, permanent_errors_fail
+from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.metadata import table
 from tagging_orchestration.defs.resources import Tagging
 from tagging_orchestration.defs.tags import content_tags, generated_tags
@@ -27,26 +25,25 @@ SHOWN = 20
     description="The vocabulary after care: tags the staged proposals need are admitted, tags that mean the same "
     "are merged above the automatic threshold, and pairs between the thresholds wait for a person.",
 )
+@retry_only_transient()
 def merged_vocabulary(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
     """Admit, embed, merge."""
     from tagging_orchestration.storage.merges import find_and_apply
 
     project = tagging.project
     engine, settings = project.engine, project.settings
-    with permanent_errors_fail():
-        created = engine.admit(Scope(), tagging.context(context, "admitted: the corpus supports it"))
-        organizations = {tag.organization_id for tag in created} | {settings.organization_id}
-        embedded = sum(engine.embed_tags(organization_id) for organization_id in sorted(organizations))
-        outcomes = [
-            find_and_apply(
-                project.pool,
-                organization_id,
-                settings.vocabulary,
-                engine.normaliser,
-                tagging.context(context, "automatic merge"),
-            )
-            for organization_id in sorted(organizations)
-        ]
+    created = engine.admit(Scope(), tagging.context(context, "admitted: the corpus supports it"))
+    organizations = {tag.organization_id for tag in created} | {settings.organization_id}
+    embedded = sum(engine.embed_tags(organization_id) for organization_id in sorted(organizations))
+    outcomes = [
+        find_and_apply(
+            project.pool,
+            organization_id,
+            settings.vocabulary,
+            tagging.context(context, "automatic merge"),
+        )
+        for organization_id in sorted(organizations)
+    ]
     merged = [merge for outcome in outcomes for merge in outcome.merged]
     candidates = sum(outcome.candidates for outcome in outcomes)
     return dg.MaterializeResult(
@@ -75,6 +72,7 @@ def merged_vocabulary(context: dg.AssetExecutionContext, tagging: Tagging) -> dg
     description="Usage and weight of each tag (confidence, decay since last use, usage gain); assignments whose "
     "weight moved by more than the tolerance are rewritten with an event.",
 )
+@retry_only_transient()
 def tag_weights(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
     """Recompute weights."""
     from tagging_orchestration.storage.weights import recompute_weights
@@ -102,6 +100,7 @@ def tag_weights(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.Mater
     description="How strongly tags occur together: counts, correlation and normalised pointwise mutual "
     "information of every pair that meets in a content.",
 )
+@retry_only_transient()
 def tag_relationships(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
     """Recompute co-occurrence."""
     from tagging_orchestration.storage.weights import recompute_relationships, strongest_relationships

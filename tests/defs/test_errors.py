@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
+from psycopg import OperationalError
 
 from tagging_orchestration.core.errors import ConfigurationError, SourceError, TransientError
-from tagging_orchestration.defs.errors import permanent_errors_fail
+from tagging_orchestration.defs.errors import retry_only_transient
 
 
 def attempts(error: Exception) -> int:
@@ -17,7 +18,7 @@ def attempts(error: Exception) -> int:
     def failing() -> None:
         nonlocal calls
         calls += 1
-        with permanent_errors_fail():
+        with retry_only_transient():
             raise error
 
     @dg.job
@@ -29,16 +30,19 @@ def attempts(error: Exception) -> int:
     return calls
 
 
-@pytest.mark.parametrize("error", [ConfigurationError("wrong"), SourceError("no file data.csv")])
+@pytest.mark.parametrize("error", [ConfigurationError("wrong"), SourceError("no file"), KeyError("bug")])
 def test_permanent_errors_are_not_retried(error):
     assert attempts(error) == 1
 
 
-@pytest.mark.parametrize("error", [TransientError("busy"), ConnectionError("reset by peer")])
+@pytest.mark.parametrize(
+    "error",
+    [TransientError("busy"), ConnectionError("reset by peer"), OperationalError("server closed the connection")],
+)
 def test_transient_errors_are_retried(error):
     assert attempts(error) == 3
 
 
 def test_the_failure_says_what_the_error_said():
-    with pytest.raises(dg.Failure, match=r"no file data\.csv"), permanent_errors_fail():
+    with pytest.raises(dg.Failure, match=r"no file data\.csv"), retry_only_transient():
         raise SourceError("no file data.csv")

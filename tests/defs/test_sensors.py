@@ -19,8 +19,9 @@ def tick(instance, project):
 
     def evaluate() -> dg.SensorResult:
         nonlocal cursor
-        context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"tagging": Tagging()})
-        result = changed_contents(context)
+        resources = {"tagging": Tagging()}
+        with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+            result = changed_contents(context)
         assert isinstance(result, dg.SensorResult)
         cursor = result.cursor
         return result
