@@ -66,13 +66,7 @@ class SentenceModel:
     @cached_property
     def dimension(self) -> int:
         """Length of the vectors, from the model's configuration where it says so, else from the model."""
-        stated = _stated_dimension(self.folder)
-        if stated is not None:
-            return stated
-        dimension = self._loaded.model.get_sentence_embedding_dimension()
-        if dimension is None:
-            raise ModelUnavailable(f"model {self.name} does not say how long its vectors are; choose another")
-        return dimension
+        return _stated_dimension(self.folder) or self._loaded.encode([SCRIPT_SAMPLES["LATIN"]]).shape[1]
 
     def judges(self, script: str, text: str) -> bool:
         """Whether the model's tokenizer knows the words of a script; `text` stands in for an unusual script."""
@@ -192,18 +186,18 @@ def load_model(folder: Path, precision: str, threads: int) -> LoadedModel:
 
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(threads)
+    fast = precision == "bfloat16" or (precision == "auto" and cpu_has_bfloat16())
     try:
         model = SentenceTransformer(str(folder), device="cpu", local_files_only=True).float()
+        faithful = not fast or _is_faithful(model)
     except Exception as error:
         raise ModelUnavailable(
             f"the model in {folder} cannot be loaded ({_said(error)}): is it a whole sentence-transformers "
             "model? Copy or download it again, or change embedding.model"
         ) from error
-    wanted = precision == "bfloat16" or (precision == "auto" and cpu_has_bfloat16())
-    if wanted and not _faithful(model):
+    if not faithful:
         log.warning("model %s: bfloat16 changes its vectors on this CPU; float32 is used", folder.name)
-        wanted = False
-    return LoadedModel(model, wanted)
+    return LoadedModel(model, fast and faithful)
 
 
 def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -214,7 +208,7 @@ def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
 
 
-def _faithful(model: SentenceTransformer) -> bool:
+def _is_faithful(model: SentenceTransformer) -> bool:
     english = SCRIPT_SAMPLES["LATIN"]
     probes = ["rights", english, " ".join([english] * 6), *SCRIPT_SAMPLES.values()]
     exact, fast = LoadedModel(model, False).encode(probes), LoadedModel(model, True).encode(probes)
@@ -246,7 +240,7 @@ def find_model(setting: str) -> Path:
 
 
 def _from_hub(repository: str) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.constants import is_offline_mode
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -264,9 +258,11 @@ def _from_hub(repository: str) -> Path:
         ) from error
     log.info("downloading model %s from the Hugging Face hub", repository)
     try:
-        # It knows which of a repository's files it needs; the copy in memory is dropped.
+        # Asked first, because the download itself tries a hub that is out of reach for more than a minute.
+        HfApi().model_info(repository, timeout=10)
         from sentence_transformers import SentenceTransformer
 
+        # It knows which of a repository's files it needs; the copy in memory is dropped.
         SentenceTransformer(repository, device="cpu")
         return Path(snapshot_download(repository, local_files_only=True))
     except Exception as error:
@@ -309,12 +305,20 @@ def _stated_dimension(folder: Path) -> int | None:
             if kind == "Dense":
                 return int(config["out_features"])
             if kind == "Pooling":
-                modes = sum(bool(value) for key, value in config.items() if key.startswith("pooling_mode_"))
-                return int(config["word_embedding_dimension"]) * modes
+                return _pooled_dimension(config)
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return None
+
+
+def _pooled_dimension(config: dict[str, Any]) -> int:
+    # One list of modes since sentence-transformers 6, a flag a mode before.
+    if "pooling_mode" in config:
+        modes = config["pooling_mode"]
+        return int(config["embedding_dimension"]) * (1 if isinstance(modes, str) else len(modes))
+    flags = (value for key, value in config.items() if key.startswith("pooling_mode_"))
+    return int(config["word_embedding_dimension"]) * sum(map(bool, flags))
 
 
 def _said(error: Exception) -> str:
