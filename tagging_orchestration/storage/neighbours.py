@@ -76,6 +76,7 @@ _BY_INDEX = """
                 AND c.organization_id = {organization_id}
                 AND c.id <> q.content_id
                 AND EXISTS (SELECT FROM tagging.content_tags AS ct WHERE ct.content_id = c.id)
+            ORDER BY c.id
             LIMIT 1
         ) AS content_id,
         e.distance

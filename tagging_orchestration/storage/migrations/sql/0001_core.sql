@@ -49,7 +49,7 @@ CREATE TABLE tagging.contents (
         GENERATED ALWAYS AS (tagging.input_hash(title, body, language, source, given_tags)) STORED,
     UNIQUE (organization_id, source, external_id)
 );
-CREATE INDEX contents_text_hash ON tagging.contents (text_hash);
+CREATE INDEX contents_text_hash ON tagging.contents (text_hash, id);
 CREATE INDEX contents_created_at ON tagging.contents (created_at) WHERE deleted_at IS NULL;
 COMMENT ON TABLE tagging.contents IS 'One item that gets tags. A deleted_at marks a tombstone.';
 
