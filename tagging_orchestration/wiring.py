@@ -12,7 +12,9 @@ from tagging_orchestration.settings import Settings, get_settings
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
+    from tagging_orchestration.clients.language import LibraryLanguageTools
     from tagging_orchestration.core.engine import Stores, TaggingEngine
+    from tagging_orchestration.core.vocabulary.normalise import Normaliser
 
 
 class Project:
@@ -24,12 +26,12 @@ class Project:
     @cached_property
     def pool(self) -> ConnectionPool:
         """Connections to the migrated `tagging` database; the embedded server is started when needed."""
-        from tagging_orchestration.storage.connection import database_url, open_pool
+        from tagging_orchestration.storage.connection import create_pool, database_url
         from tagging_orchestration.storage.migrate import upgrade
 
         url = database_url(self.settings)
         upgrade(url)
-        return open_pool(url)
+        return create_pool(url)
 
     @cached_property
     def stores(self) -> Stores:
@@ -54,20 +56,32 @@ class Project:
         )
 
     @cached_property
+    def language(self) -> LibraryLanguageTools:
+        """Language knowledge; its libraries are loaded at first use."""
+        from tagging_orchestration.clients.language import LibraryLanguageTools
+
+        return LibraryLanguageTools()
+
+    @cached_property
+    def normaliser(self) -> Normaliser:
+        """Brings tag names to their normal form."""
+        from tagging_orchestration.core.vocabulary.normalise import Normaliser
+
+        return Normaliser(self.language, self.settings.vocabulary.fold_chinese_script)
+
+    @cached_property
     def engine(self) -> TaggingEngine:
         """The one tagging engine."""
         from tagging_orchestration.clients.embedder import RoutedEmbedder
-        from tagging_orchestration.clients.language import LibraryLanguageTools
         from tagging_orchestration.clients.ranker import load_ranker_weights
         from tagging_orchestration.clients.rules_file import load_rules
         from tagging_orchestration.core.engine import Models, TaggingEngine
 
-        language = LibraryLanguageTools()
         return TaggingEngine(
             self.stores,
             Models(
-                embedder=RoutedEmbedder(self.settings.embedding, fold=language.to_simplified),
-                language=language,
+                embedder=RoutedEmbedder(self.settings.embedding, fold=self.language.to_simplified),
+                language=self.language,
                 rules=load_rules(self.settings.rules_file),
                 ranker=load_ranker_weights(),
             ),

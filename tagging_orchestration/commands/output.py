@@ -123,7 +123,8 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, Sequence | set | frozenset):
         return [jsonable(item) for item in value]
     # A number of numpy as a plain one.
-    return value.item() if hasattr(value, "item") else str(value)
+    as_plain = getattr(value, "item", None)
+    return as_plain() if as_plain else str(value)
 
 
 def print_json(value: Any) -> None:

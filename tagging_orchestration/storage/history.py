@@ -178,7 +178,7 @@ class RecommendedTag:
 
 
 def resolve_content(pool: ConnectionPool, reference: str, organization_id: str | None = None) -> ContentReference:
-    """The content that a person names by its id, `source/external_id`, or an external id that only one has.
+    """The content that a person names by its id, `source:external_id`, or an external id that only one has.
 
     Tombstones are found too. Raises UnknownName when there is none, or more than one.
     """
@@ -187,7 +187,7 @@ def resolve_content(pool: ConnectionPool, reference: str, organization_id: str |
         SELECT id, organization_id, source, external_id, title, created_at, deleted_at
         FROM tagging.contents AS c
         WHERE
-            (c.external_id = %(text)s OR c.source || '/' || c.external_id = %(text)s)
+            (c.external_id = %(text)s OR (c.source = %(source)s AND c.external_id = %(external_id)s))
             AND (%(organization)s::text IS NULL OR c.organization_id = %(organization)s)
         ORDER BY c.id
         LIMIT 3
@@ -199,16 +199,23 @@ def resolve_content(pool: ConnectionPool, reference: str, organization_id: str |
             c.id = %(id)s AND (%(organization)s::text IS NULL OR c.organization_id = %(organization)s)
     """
     text = reference.strip()
-    parameters = {"text": text, "organization": organization_id, "id": _as_id(text)}
+    source, _, external_id = text.partition(":")
+    parameters = {
+        "id": _as_id(text),
+        "text": text,
+        "source": source,
+        "external_id": external_id,
+        "organization": organization_id,
+    }
     found = _rows(pool, ContentReference, by_id, parameters) or _rows(pool, ContentReference, query, parameters)
     if len(found) == 1:
         return found[0]
     if found:
-        several = ", ".join(f"{row.id} ({row.source}/{row.external_id})" for row in found)
+        several = ", ".join(f"{row.id} ({row.source}:{row.external_id})" for row in found)
         raise UnknownName(
             f"{reference!r} is the external id of several contents, among them {several}: give one id"
         )
-    raise UnknownName(f"there is no content {reference!r}; give its id, or source/external_id")
+    raise UnknownName(f"there is no content {reference!r}; give its id, or source:external_id")
 
 
 def resolve_tag(pool: ConnectionPool, reference: str, organization_id: str, normaliser: Normaliser) -> Tag:

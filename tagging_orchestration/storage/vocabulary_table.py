@@ -30,6 +30,12 @@ from tagging_orchestration.storage.vocabulary import lock_vocabulary
 _ISSUES_SHOWN = 50
 
 
+def tag_rows(pool: ConnectionPool, organization_id: str) -> list[TagRow]:
+    """All tags with their aliases and the number of contents that carry them, merged ones included."""
+    with transaction(pool) as connection:
+        return _tag_rows(connection, organization_id)
+
+
 def export_table(pool: ConnectionPool, organization_id: str) -> str:
     """The vocabulary as CSV text."""
     with transaction(pool) as connection:

@@ -30,7 +30,9 @@ def test_a_date_means_all_of_it(text, first, after):
 def test_a_time_means_itself_in_its_own_time_zone():
     taipei = timezone(timedelta(hours=8))
     for kind in (Moment(), Moment(last=True)):
-        assert kind.convert("2026-03-31T18:30:00+08:00", None, None) == datetime(2026, 3, 31, 18, 30, tzinfo=taipei)
+        assert kind.convert("2026-03-31T18:30:00+08:00", None, None) == datetime(
+            2026, 3, 31, 18, 30, tzinfo=taipei
+        )
         assert kind.convert("2026-03-31T18:30", None, None) == datetime(2026, 3, 31, 18, 30, tzinfo=UTC)
         assert kind.convert("2026-03-31T18:30:05Z", None, None) == datetime(2026, 3, 31, 18, 30, 5, tzinfo=UTC)
 

@@ -27,7 +27,7 @@ class Row:
 def test_json_holds_domain_rows_with_times_in_utc_and_chinese_as_it_is(capsys: pytest.CaptureFixture[str]):
     at = datetime(2026, 3, 31, 18, 30, tzinfo=timezone(timedelta(hours=8)))
     output.print_json(
-        {"row": Row("手沖壺", at, Method.RULE, (1, 2)), "id": UUID(int=5), "path": Path("a/b"), 7: {"x", "x"}}
+        {"row": Row("手沖壺", at, Method.RULE, (1, 2)), "id": UUID(int=5), "path": Path("a/b"), 7: {"x"}}
     )
     said = capsys.readouterr().out
     assert "手沖壺" in said
