@@ -86,21 +86,23 @@ def examine(settings: Settings, *, deep: bool, fix: bool) -> Iterator[Finding]:
     yield from memory()
     yield disk(settings.home)
     yield packages()
-    yield _attempt("model", lambda: model(settings, deep=deep), "")
+    yield _attempt("model", lambda: model(settings, deep=deep))
+    yield _attempt("rules", lambda: rules(settings))
+    yield sources(settings)
     with Project(settings) as project:
         reached = _attempt("database", lambda: database(project), "tagging db status shows the embedded server")
         yield reached
         if reached.state == State.WRONG:
             return
         yield _attempt("migrations", lambda: migrations(settings), "tagging init")
-        yield _attempt("capture and history", lambda: guards(project), "")
-        yield _attempt("ledger", lambda: ledger(project), "")
-        yield _attempt("indexes", lambda: indexes(project), "")
-        yield _attempt("failed contents", lambda: failed_contents(project), "")
+        yield _attempt("capture and history", lambda: guards(project))
+        yield _attempt("ledger", lambda: ledger(project))
+        yield _attempt("indexes", lambda: indexes(project))
+        yield _attempt("failed contents", lambda: failed_contents(project))
         yield _attempt("dagster", lambda: dagster(project, fix=fix), "tagging init writes Dagster's home again")
 
 
-def _attempt(name: str, look: Callable[[], Finding], advice: str) -> Finding:
+def _attempt(name: str, look: Callable[[], Finding], advice: str = "") -> Finding:
     try:
         return look()
     except TaggingError as error:
@@ -200,6 +202,28 @@ def model(settings: Settings, *, deep: bool) -> Finding:
         vector = embedder.encode(used, [PROBE])[0]
         said += f"; {used} encoded a text into {len(vector)} numbers"
     return Finding("model", State.OK, said)
+
+
+def rules(settings: Settings) -> Finding:
+    """Whether the rules file can be read."""
+    from tagging_orchestration.clients.rules_file import load_rules
+
+    found = load_rules(settings.rules_file)
+    said = f"{len(found.rules)} rules, {len(found.allow)} allowed and {len(found.block)} blocked names"
+    return Finding("rules", State.OK, said if settings.rules_file.is_file() else "no rules.yaml: none are needed")
+
+
+def sources(settings: Settings) -> Finding:
+    """Whether the files of the declared sources are there."""
+    missing = [source for source in settings.sources if source.path and not source.path.exists()]
+    return Finding(
+        "sources",
+        State.WARNING if missing else State.OK,
+        "; ".join(f"{source.name}: {source.path} is missing" for source in missing)
+        or ", ".join(source.name for source in settings.sources)
+        or "none declared: tagging run --input reads a file or folder",
+        "put the file there, or take the source out of tagging.yaml" if missing else "",
+    )
 
 
 # ------------------------------------------------------------------------------------------------ database

@@ -137,7 +137,7 @@ def merges(limit: int, as_json: bool) -> None:
     view = table(None, "when (UTC)", "merged", "into", "by", "undone", "operation")
     for merge in found:
         cells = (merge.merged_at, merge.source_name, merge.target_name, merge.actor, merge.undone_at)
-        view.add_row(*map(plain, cells), str(merge.operation_id))
+        view.add_row(*map(plain, cells), str(merge.operation_id)[:8])
     show(view if found else "  nothing was merged")
 
 

@@ -24,28 +24,30 @@ PATIENCE = 120.0
 
 
 @pytest.fixture
-def served(project: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(dagster_project: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running `tagging ui` over a small code location, started as scripts do (SIGINT ignored), and its URL."""
-    (project / "location.py").write_text(DEFINITIONS)
-    (project / "workspace.yaml").write_text(WORKSPACE.format(path=project / "location.py"))
+    (dagster_project / "location.py").write_text(DEFINITIONS)
+    (dagster_project / "workspace.yaml").write_text(WORKSPACE.format(path=dagster_project / "location.py"))
     process = subprocess.Popen(
         [sys.executable, "-m", "tagging_orchestration.cli", "ui"],
         stdout=subprocess.PIPE,
-        stderr=(project / "stderr.txt").open("w"),
+        stderr=(dagster_project / "stderr.txt").open("w"),
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert "http" in line, (project / "stderr.txt").read_text()
+    assert "http" in line, (dagster_project / "stderr.txt").read_text()
     yield process, line.split()[-1]
     if process.poll() is None:
         process.terminate()
         process.wait(PATIENCE)
 
 
-def test_the_ui_answers_refuses_a_second_and_leaves_nothing_behind(served, tagging: Tagging, project: Path):
+def test_the_ui_answers_refuses_a_second_and_leaves_nothing_behind(
+    served, tagging: Tagging, dagster_project: Path
+):
     process, url = served
     query = json.dumps({"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"})
     request = urllib.request.Request(f"{url}/graphql", query.encode(), {"Content-Type": "application/json"})
@@ -66,9 +68,9 @@ def test_the_ui_answers_refuses_a_second_and_leaves_nothing_behind(served, taggi
     assert not psutil.wait_procs(family, timeout=PATIENCE)[1]
 
 
-def test_children_of_a_killed_command_are_named(served, tagging: Tagging, project: Path):
+def test_children_of_a_killed_command_are_named(served, tagging: Tagging, dagster_project: Path):
     process, _ = served
-    pids = json.loads((project / "state" / "dagster" / "ui.lock").read_text())["pids"]
+    pids = json.loads((dagster_project / "state" / "dagster" / "ui.lock").read_text())["pids"]
     process.kill()
     process.wait(PATIENCE)
     second = tagging("ui")
@@ -79,7 +81,7 @@ def test_children_of_a_killed_command_are_named(served, tagging: Tagging, projec
     for orphan in orphans:
         orphan.terminate()
     assert not psutil.wait_procs(orphans, timeout=PATIENCE)[1]
-    with only_one(project / "state" / "dagster"):
+    with only_one(dagster_project / "state" / "dagster"):
         pass
 
 
@@ -94,8 +96,8 @@ def test_a_taken_port_is_refused_and_otherwise_passed_over(monkeypatch: pytest.M
         assert free_port("127.0.0.1", None) > port
 
 
-def test_a_webserver_that_ends_says_why(project: Path, tagging: Tagging):
-    (project / "workspace.yaml").write_text("load_from: nonsense\n")
+def test_a_webserver_that_ends_says_why(dagster_project: Path, tagging: Tagging):
+    (dagster_project / "workspace.yaml").write_text("load_from: nonsense\n")
     result = tagging("ui", "--no-daemon")
     assert result.exit_code == 1
     assert "the webserver ended with code" in result.stderr
