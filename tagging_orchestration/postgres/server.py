@@ -354,6 +354,7 @@ class EmbeddedServer:
                 "--encoding=UTF8",
                 *self._locale(),
                 "--data-checksums",
+                *(("--no-sync",) if self._extra_settings.get("fsync") == "off" else ()),
                 "--no-instructions",
                 log=cluster / "start.log",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,7 +13,15 @@ import psycopg
 import pytest
 
 from tagging_orchestration.core.errors import ConfigurationError, DatabaseUnavailable
-from tagging_orchestration.postgres.backup import MANIFEST, back_up, read_manifest, restore
+from tagging_orchestration.postgres.backup import (
+    FORMAT,
+    MANIFEST,
+    DumpedDatabase,
+    Manifest,
+    back_up,
+    read_manifest,
+    restore,
+)
 from tagging_orchestration.postgres.server import EmbeddedServer
 from tagging_orchestration.storage import migrate
 from tagging_orchestration.storage.connection import connect, with_database
@@ -66,9 +75,12 @@ def contents(url: str) -> list[tuple]:
         ).fetchall()
 
 
-def databases(url: str) -> set[str]:
-    with connect(url) as connection:
-        return {row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()}
+def siblings(urls: dict[str, str]) -> set[str]:
+    """The databases and whatever was named after them."""
+    names = [url.rpartition("/")[2] for url in urls.values()]
+    with connect(urls["tagging"]) as connection:
+        found = [row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()]
+    return {name for name in found if name.startswith(tuple(names))}
 
 
 def test_round_trip(role: str, urls: dict[str, str], tmp_path: Path) -> None:
@@ -85,7 +97,6 @@ def test_round_trip(role: str, urls: dict[str, str], tmp_path: Path) -> None:
         connection.execute("DELETE FROM contents WHERE external_id <> '7'")
     with connect(urls["dagster"]) as connection:
         connection.execute("DROP TABLE public.runs")
-    before = databases(urls["tagging"])
 
     restore(tmp_path / "saved", urls, silent)
 
@@ -99,7 +110,7 @@ def test_round_trip(role: str, urls: dict[str, str], tmp_path: Path) -> None:
         assert allowed == (True,)
         connection.execute("INSERT INTO contents (source, external_id, body) VALUES ('bills', '200', '新')")
     assert migrate.upgrade(urls["tagging"]) is False
-    assert databases(urls["tagging"]) == before
+    assert siblings(urls) == {url.rpartition("/")[2] for url in urls.values()}
 
 
 def test_sessions_are_disconnected_and_can_come_back(saved: Path, urls: dict[str, str]) -> None:
@@ -120,11 +131,10 @@ def test_a_restore_that_fails_changes_nothing(saved: Path, urls: dict[str, str])
         raw["databases"][1] |= {"bytes": len(broken), "sha256": hashlib.sha256(broken).hexdigest()}
 
     change_manifest(saved, break_dump)
-    before = databases(urls["tagging"])
     with pytest.raises(DatabaseUnavailable, match="pg_restore failed"):
         restore(saved, urls, silent)
     assert [external_id for external_id, _ in contents(urls["tagging"])] == ["7"]
-    assert databases(urls["tagging"]) == before
+    assert siblings(urls) == {url.rpartition("/")[2] for url in urls.values()}
 
 
 def test_a_backup_that_fails_leaves_nothing(urls: dict[str, str], tmp_path: Path) -> None:
@@ -146,27 +156,47 @@ def change_manifest(folder: Path, change: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(raw), encoding="utf-8")
 
 
+@pytest.fixture
+def made_up(tmp_path: Path) -> Path:
+    """A backup that a reader of its manifest cannot tell from a real one."""
+    folder = tmp_path / "made_up"
+    folder.mkdir()
+    dumps = []
+    for role in ("tagging", "dagster"):
+        dump = f"dump of {role} 備份".encode()
+        (folder / f"{role}.dump").write_bytes(dump)
+        digest = hashlib.sha256(dump).hexdigest()
+        dumps.append(DumpedDatabase(role, f"{role}.dump", len(dump), digest))
+    manifest = Manifest(FORMAT, "2026-01-31T12:00:00+00:00", 18, migrate.head(), (), tuple(dumps))
+    (folder / MANIFEST).write_text(json.dumps(asdict(manifest)), encoding="utf-8")
+    assert read_manifest(folder) == manifest
+    return folder
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda folder: (folder / MANIFEST).unlink(), "is no backup"),
         (lambda folder: (folder / MANIFEST).write_text("{}"), "cannot be read"),
+        (lambda folder: (folder / MANIFEST).write_text("[]"), "cannot be read"),
         (lambda folder: change_manifest(folder, lambda raw: raw.update(format=2)), "format 2, newer than this"),
-        (
-            lambda folder: change_manifest(folder, lambda raw: raw.update(schema_version="9999")),
-            "schema version 9999",
-        ),
+        (lambda folder: change_manifest(folder, lambda raw: raw.update(schema_version="9999")), "version 9999"),
         (lambda folder: (folder / "tagging.dump").unlink(), r"tagging\.dump is missing or was changed"),
         (lambda folder: flip_a_byte(folder / "dagster.dump"), r"dagster\.dump is missing or was changed"),
-        (lambda folder: change_manifest(folder, lambda raw: raw.update(postgres_major=99)), "not older"),
     ],
-    ids=["no manifest", "empty manifest", "format", "schema", "missing dump", "changed dump", "newer Postgres"],
+    ids=["no manifest", "empty manifest", "list", "format", "schema", "missing dump", "changed dump"],
 )
 def test_backups_that_cannot_be_trusted_are_refused(
-    spoil: Callable[[Path], object], message: str, saved: Path, urls: dict[str, str]
+    spoil: Callable[[Path], object], message: str, made_up: Path
 ) -> None:
-    spoil(saved)
+    spoil(made_up)
     with pytest.raises(ConfigurationError, match=message):
+        read_manifest(made_up)
+
+
+def test_a_backup_of_a_newer_postgres_is_refused(saved: Path, urls: dict[str, str]) -> None:
+    change_manifest(saved, lambda raw: raw.update(postgres_major=99))
+    with pytest.raises(ConfigurationError, match="into a server that is not older"):
         restore(saved, urls, silent)
     assert [external_id for external_id, _ in contents(urls["tagging"])] == ["7"]
 

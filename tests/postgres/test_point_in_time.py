@@ -14,7 +14,7 @@ from tagging_orchestration.postgres.server import EmbeddedServer
 
 
 def test_the_database_goes_back_to_the_moment_before_a_mistake(new_server: Callable[..., EmbeddedServer]) -> None:
-    server = new_server(extra_settings={"fsync": "off"})
+    server = new_server()
     server.start()
     state = server.status()
     archive, base = server.cluster / "wal-archive", server.cluster / "base"

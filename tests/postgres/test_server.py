@@ -18,6 +18,7 @@ from tagging_orchestration.core.errors import DatabaseUnavailable
 from tagging_orchestration.postgres import binaries
 from tagging_orchestration.postgres import server as server_module
 from tagging_orchestration.postgres.server import EmbeddedServer
+from tests.postgres.conftest import NO_WAITING
 
 NewServer = Callable[..., EmbeddedServer]
 START = (
@@ -34,7 +35,7 @@ def home(new_server: NewServer) -> Path:
 @pytest.fixture
 def server(home: Path) -> EmbeddedServer:
     """A running server that the test may stop or kill."""
-    server = EmbeddedServer(home)
+    server = EmbeddedServer(home, extra_settings=NO_WAITING)
     server.start()
     return server
 
@@ -324,7 +325,7 @@ def test_copied_programs_run_and_old_copies_go(tmp_path: Path) -> None:
 
 
 def test_a_failed_start_shows_what_postgres_said(new_server: NewServer) -> None:
-    server = new_server(extra_settings={"shared_buffers": "plenty"})
+    server = new_server(shared_buffers="plenty")
     with pytest.raises(DatabaseUnavailable, match='invalid value for parameter "shared_buffers": "plenty"'):
         server.start()
 
