@@ -17,7 +17,7 @@ from tagging_orchestration.core.errors import (
     TaggingError,
     UnknownName,
 )
-from tagging_orchestration.postgres.commands import db, reset
+from tagging_orchestration.commands.database import db, reset
 
 FAILED, NOT_FOUND, NO_DATABASE, WRONG_CONFIGURATION = 1, 3, 4, 5
 EXIT_CODES = {

@@ -66,7 +66,7 @@ class PastRun:
 
 def use_dagster_home() -> None:
     """Prepare Dagster's home where needed and put its environment in place for this process."""
-    from tagging_orchestration.postgres.dagster_home import environment
+    from tagging_orchestration.dagster_home import environment
 
     os.environ.update(environment())
 

@@ -233,7 +233,8 @@ def database(project: Project) -> Finding:
     """Whether the database answers, and with which versions. (Too old ones are refused when connecting.)"""
     from tagging_orchestration.storage.health import server_facts
 
-    facts = server_facts(project.pool)
+    with project.pool.connection() as connection:
+        facts = server_facts(connection)
     return Finding(
         "database",
         State.OK,

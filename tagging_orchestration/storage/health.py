@@ -32,7 +32,7 @@ class ServerFacts:
     bytes: int
 
 
-def server_facts(pool: ConnectionPool) -> ServerFacts:
+def server_facts(connection: Connection) -> ServerFacts:
     """Versions and size."""
     query = """
         SELECT
@@ -41,7 +41,7 @@ def server_facts(pool: ConnectionPool) -> ServerFacts:
             current_database() AS database,
             pg_database_size(current_database()) AS bytes
     """
-    with pool.connection() as connection, connection.cursor(row_factory=class_row(ServerFacts)) as cursor:
+    with connection.cursor(row_factory=class_row(ServerFacts)) as cursor:
         (facts,) = cursor.execute(query).fetchall()
         return facts
 

@@ -17,7 +17,7 @@ from tagging_orchestration.cli import main
 from tagging_orchestration.clients.language import LibraryLanguageTools
 from tagging_orchestration.core.models import Method, NewTag, Origin, Tag
 from tagging_orchestration.core.vocabulary.normalise import Normaliser
-from tagging_orchestration.postgres.dagster_home import STORAGE_URL
+from tagging_orchestration.dagster_home import STORAGE_URL
 from tagging_orchestration.postgres.server import EmbeddedServer
 from tagging_orchestration.settings import get_settings
 from tagging_orchestration.storage.connection import create_pool

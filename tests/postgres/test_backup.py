@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tagging_orchestration.core.errors import ConfigurationError, DatabaseUnavailable
-from tagging_orchestration.postgres.backup import (
+from tagging_orchestration.storage.backup import (
     FORMAT,
     MANIFEST,
     DumpedDatabase,

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tagging_orchestration.core.errors import ConfigurationError
-from tagging_orchestration.postgres.commands import db, reset
+from tagging_orchestration.commands.database import db, reset
 from tagging_orchestration.postgres.server import EmbeddedServer
 from tagging_orchestration.settings import CONFIG_FILE, get_settings
 from tagging_orchestration.storage import migrate
@@ -49,7 +49,7 @@ def run(*arguments: str, answer: str = "") -> Result:
 
 def psql(*arguments: str) -> subprocess.CompletedProcess[str]:
     """psql takes the place of its process, so it needs one."""
-    call = "from tagging_orchestration.postgres.commands import db; db()"
+    call = "from tagging_orchestration.commands.database import db; db()"
     return subprocess.run(
         [sys.executable, "-c", call, "psql", "-X", *arguments], capture_output=True, text=True, check=False
     )

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from tagging_orchestration.postgres.dagster_home import STORAGE_URL, environment, write_dagster_home
+from tagging_orchestration.dagster_home import STORAGE_URL, environment, write_dagster_home
 from tagging_orchestration.settings import Settings
 from tagging_orchestration.storage import migrate
 

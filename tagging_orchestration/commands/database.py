@@ -101,7 +101,7 @@ def backup(target: Path | None, as_json: bool) -> None:
 
     Work may go on meanwhile.
     """
-    from tagging_orchestration.postgres.backup import back_up, default_target
+    from tagging_orchestration.storage.backup import back_up, default_target
 
     target = target or default_target()
     manifest = back_up(_urls(), target, note)
@@ -123,8 +123,8 @@ def restore(source: Path, yes: bool) -> None:
     The present databases are replaced only when the whole backup has been restored beside them. Sessions are
     disconnected then: stop `tagging ui` and other work before.
     """
-    from tagging_orchestration.postgres.backup import read_manifest
-    from tagging_orchestration.postgres.backup import restore as restore_backup
+    from tagging_orchestration.storage.backup import read_manifest
+    from tagging_orchestration.storage.backup import restore as restore_backup
     from tagging_orchestration.storage.connection import masked
 
     manifest = read_manifest(source)
@@ -234,20 +234,17 @@ def _external_status(settings: Settings) -> dict[str, Any]:
 def _contents(url: str) -> dict[str, Any]:
     from tagging_orchestration.storage import migrate
     from tagging_orchestration.storage.connection import connect, masked
+    from tagging_orchestration.storage.health import server_facts
 
     with connect(url) as connection:
-        row = connection.execute(
-            "SELECT current_setting('server_version'), pg_database_size(current_database()),"
-            " (SELECT extversion FROM pg_extension WHERE extname = 'vector')"
-        ).fetchone()
-    version, size, pgvector = row or (None, None, None)
+        facts = server_facts(connection)
     return {
         "url": masked(url),
-        "postgres": version,
-        "pgvector": pgvector,
+        "postgres": facts.postgres,
+        "pgvector": facts.pgvector,
         "schema": migrate.current(url),
         "newest_schema": migrate.head(),
-        "bytes": size,
+        "bytes": facts.bytes,
     }
 
 
