@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from psycopg import Connection
 from psycopg.rows import class_row, scalar_row
 from psycopg_pool import ConnectionPool
 
