@@ -97,10 +97,10 @@ class SourceSettings(Strict):
 class EmbeddingSettings(Strict):
     """Which models turn text into vectors, and how."""
 
-    model: str = Field("all-MiniLM-L6-v2", description="sentence-transformers name or path")
+    model: str = Field(default="all-MiniLM-L6-v2", description="sentence-transformers name or path")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    batch_size: int = Field(32, gt=0)
-    window: int = Field(512, gt=0, description="texts sorted by length together")
+    batch_size: int = Field(default=32, gt=0)
+    window: int = Field(default=512, gt=0, description="texts sorted by length together")
     threads: int | None = None
 
 
@@ -108,13 +108,13 @@ class RunSettings(Strict):
     """How Dagster runs."""
 
     executor: Literal["in_process", "multiprocess", "celery", "kubernetes"] = "in_process"
-    max_concurrent_runs: int = Field(2, gt=0)
-    batch_size: int = Field(512, gt=0, description="contents a transaction")
-    max_attempts: int = Field(5, gt=0)
-    retry_minutes: float = Field(1, gt=0, description="first back-off of a failed content; doubles")
-    sensor_seconds: int = Field(10, gt=0)
-    run_retention_days: int = Field(90, gt=0)
-    rejected_retention_days: int = Field(90, gt=0)
+    max_concurrent_runs: int = Field(default=2, gt=0)
+    batch_size: int = Field(default=512, gt=0, description="contents a transaction")
+    max_attempts: int = Field(default=5, gt=0)
+    retry_minutes: float = Field(default=1, gt=0, description="first back-off of a failed content; doubles")
+    sensor_seconds: int = Field(default=10, gt=0)
+    run_retention_days: int = Field(default=90, gt=0)
+    rejected_retention_days: int = Field(default=90, gt=0)
     owner: str = "team:tagging"
 
 

@@ -17,17 +17,17 @@ class Strict(BaseModel):
 class TaggerSettings(Strict):
     """Bounds and thresholds of one content's tags."""
 
-    min_tags: int = Field(2, ge=0)
-    max_tags: int = Field(6, gt=0)
-    min_confidence: float = Field(0.30, ge=0, le=1)
-    proposals_kept: int = Field(20, gt=0, description="ranked proposals stored a content")
-    neighbours: int = Field(10, ge=0)
-    max_tag_words: int = Field(4, gt=0)
-    diversity: float = Field(0.7, ge=0, le=1, description="1: confidence only, 0: spread only")
-    new_tag_min_support: int = Field(2, ge=1, description="contents that must carry a new tag's words")
-    new_tags_per_1000: float = Field(500, gt=0, description="machine tags that 1,000 contents may add")
+    min_tags: int = Field(default=2, ge=0)
+    max_tags: int = Field(default=6, gt=0)
+    min_confidence: float = Field(default=0.30, ge=0, le=1)
+    proposals_kept: int = Field(default=20, gt=0, description="ranked proposals stored a content")
+    neighbours: int = Field(default=10, ge=0)
+    max_tag_words: int = Field(default=4, gt=0)
+    diversity: float = Field(default=0.7, ge=0, le=1, description="1: confidence only, 0: spread only")
+    new_tag_min_support: int = Field(default=2, ge=1, description="contents that must carry a new tag's words")
+    new_tags_per_1000: float = Field(default=500, gt=0, description="machine tags that 1,000 contents may add")
     tag_language: Literal["content", "en", "zh-Hant", "zh-Hans"] = "content"
-    corpus_sample: int = Field(20_000, gt=0)
+    corpus_sample: int = Field(default=20_000, gt=0)
 
     @model_validator(mode="after")
     def _bounds(self) -> TaggerSettings:
@@ -39,13 +39,15 @@ class TaggerSettings(Strict):
 class VocabularySettings(Strict):
     """Care of the vocabulary."""
 
-    merge_automatic: float = Field(0.95, ge=0, le=1)
-    merge_review: float = Field(0.75, ge=0, le=1)
-    fold_chinese_script: bool = Field(True, description="match Traditional and Simplified as one")
-    retire_after_days: int = Field(365, gt=0)
-    decay_per_day: float = Field(0.005, ge=0)
-    usage_gain: float = Field(0.15, ge=0)
-    weight_tolerance: float = Field(0.05, gt=0, description="relative change below which no event is written")
+    merge_automatic: float = Field(default=0.95, ge=0, le=1)
+    merge_review: float = Field(default=0.75, ge=0, le=1)
+    fold_chinese_script: bool = Field(default=True, description="match Traditional and Simplified as one")
+    retire_after_days: int = Field(default=365, gt=0)
+    decay_per_day: float = Field(default=0.005, ge=0)
+    usage_gain: float = Field(default=0.15, ge=0)
+    weight_tolerance: float = Field(
+        default=0.05, gt=0, description="relative change below which no event is written"
+    )
 
     @model_validator(mode="after")
     def _thresholds(self) -> VocabularySettings:
@@ -57,12 +59,12 @@ class VocabularySettings(Strict):
 class GateSettings(Strict):
     """Limits of the quality gates (asset checks)."""
 
-    min_coverage: float = Field(0.95, ge=0, le=1)
-    max_single_use_share: float = Field(0.5, ge=0, le=1)
-    max_new_tags_per_1000: float = Field(600, gt=0)
-    max_drift: float = Field(0.2, gt=0, description="population stability index of confidences")
-    max_pending_hours: float = Field(24, gt=0)
-    max_rejected_share: float = Field(0.2, ge=0, le=1)
+    min_coverage: float = Field(default=0.95, ge=0, le=1)
+    max_single_use_share: float = Field(default=0.5, ge=0, le=1)
+    max_new_tags_per_1000: float = Field(default=600, gt=0)
+    max_drift: float = Field(default=0.2, gt=0, description="population stability index of confidences")
+    max_pending_hours: float = Field(default=24, gt=0)
+    max_rejected_share: float = Field(default=0.2, ge=0, le=1)
 
 
 class PartitionSettings(Strict):
