@@ -20,6 +20,7 @@ from tagging_orchestration.core.models import (
     EmbeddingRow,
     Failure,
     GeneratedTags,
+    NewTag,
     PublishReport,
     Scope,
     Tag,
@@ -40,11 +41,12 @@ from tagging_orchestration.core.ports import (
 )
 from tagging_orchestration.core.quality import decision_faults, proposal_faults
 from tagging_orchestration.core.tagging.corpus import CorpusStatistics
+from tagging_orchestration.core.tagging.counting import count_corpus
 from tagging_orchestration.core.tagging.ranking import RankerWeights
 from tagging_orchestration.core.tagging.rules import RuleSet
 from tagging_orchestration.core.tagging.selection import select
-from tagging_orchestration.core.tagging.tagger import TAGGER_CODE_VERSION, Tagger, count_corpus
-from tagging_orchestration.core.vocabulary.admission import admit
+from tagging_orchestration.core.tagging.tagger import TAGGER_CODE_VERSION, Tagger
+from tagging_orchestration.core.vocabulary.admission import admit, unknown_forms
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 from tagging_orchestration.core.vocabulary.normalise import Normaliser
 
@@ -196,7 +198,7 @@ class TaggingEngine:
                 staged[generated.organization_id].append(generated)
         for organization_id, generated_tags in staged.items():
             vocabulary = self.stores.vocabulary.load(organization_id)
-            new_tags = admit(generated_tags, vocabulary, self.corpus(organization_id), self.parameters)
+            new_tags = self._admissible(organization_id, generated_tags, vocabulary)
             if new_tags:
                 created += self.stores.vocabulary.create_tags(new_tags, context)
         return created
@@ -274,7 +276,7 @@ class TaggingEngine:
         tagger = self.tagger(content.organization_id)
         generated = tagger.tag([TaggerInput(content, vector, model, neighbours)])[0]
         vocabulary = self.stores.vocabulary.load(content.organization_id)
-        new_tags = admit([generated], vocabulary, self.corpus(content.organization_id), self.parameters)
+        new_tags = self._admissible(content.organization_id, [generated], vocabulary)
         imagined = [
             Tag(-number, tag.organization_id, tag.name, tag.normal_form, origin=tag.origin)
             for number, tag in enumerate(new_tags, start=1)
@@ -318,6 +320,12 @@ class TaggingEngine:
         return statistics
 
     # --------------------------------------------------------------------------------------------- inside
+
+    def _admissible(
+        self, organization_id: str, generated: Sequence[GeneratedTags], vocabulary: Vocabulary
+    ) -> list[NewTag]:
+        proposed = self.stores.generated.support(organization_id, unknown_forms(generated, vocabulary))
+        return admit(generated, vocabulary, self.corpus(organization_id), self.parameters, proposed)
 
     def _batches(self, ids: Sequence[int], progress: Progress) -> Iterator[list[Content]]:
         for start in range(0, len(ids), self.batch_size):

@@ -134,6 +134,7 @@ class Content:
     text_hash: str
     input_hash: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    content_type: str = "text"
 
     @property
     def text(self) -> str:
@@ -349,14 +350,6 @@ class PendingPeriod:
     count: int
     newest_change: datetime
     batch_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class ContentCounts:
-    """Contents that are there, and tombstones."""
-
-    live: int
-    tombstones: int
 
 
 @dataclass(frozen=True, slots=True)

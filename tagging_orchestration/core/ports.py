@@ -55,8 +55,16 @@ class LanguageTools(Protocol):
         """Dictionary form of one lower-case word; the word itself where nothing is known."""
         ...
 
+    def stop_words(self, language: str) -> frozenset[str]:
+        """Function words of a language, lower case; empty where nothing is known."""
+        ...
+
     def to_simplified(self, text: str) -> str:
-        """Traditional to Simplified Chinese, for matching only."""
+        """Traditional to Simplified Chinese, for matching only; as many characters as `text`."""
+        ...
+
+    def to_traditional(self, text: str) -> str:
+        """Simplified to Traditional Chinese, for people who want their tags so."""
         ...
 
 
@@ -120,7 +128,15 @@ class ContentStore(Protocol):
         ...
 
     def failed(self, limit: int) -> list[FailedContent]:
-        """Contents whose tagging failed, dead letters first."""
+        """Contents whose tagging failed: dead letters first, then those that wait for their next try."""
+        ...
+
+    def release_failed(self, content_ids: Sequence[int] | None = None) -> int:
+        """Let failed contents be tried again at once, the named ones or all; how many there were."""
+        ...
+
+    def mark_stale(self, content_ids: Sequence[int], context: ChangeContext) -> int:
+        """Make contents pending although their text did not change (a tag of theirs did); how many there were."""
         ...
 
 
@@ -172,6 +188,10 @@ class GeneratedStore(Protocol):
     def save(self, rows: Sequence[GeneratedTags], tagger_version_id: int) -> None: ...
 
     def load(self, content_ids: Sequence[int]) -> list[GeneratedTags]: ...
+
+    def support(self, organization_id: str, normal_forms: Sequence[str]) -> dict[str, int]:
+        """In how many contents' staged proposals each of these forms is."""
+        ...
 
 
 class AssignmentStore(Protocol):

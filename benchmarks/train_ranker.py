@@ -1,0 +1,239 @@
+"""Train the shipped ranker weights.
+
+    python -m benchmarks.train_ranker --data DIR [--out FILE]
+
+DIR holds the labelled sets that may be redistributed with attribution, and nothing else is read:
+kp_reviews (CC BY 4.0), kp_csl_zhtw and kp_csl_zhhans (Apache-2.0), kp_se_cooking, ml_se_cooking_train and
+ml_so_titles_train (CC BY-SA), ml_blog_poychang_zhtw_train (MIT).
+
+Each set is learned from twice where that makes sense: with an empty vocabulary, and with a vocabulary and
+neighbours such as people's tags on the *other* texts would give. A third pass pretends that the machine's own
+tags of the first pass are the vocabulary. Logistic regression with an L2 penalty on the mean of the two style
+columns and on their difference; weights stay on the side that their feature's `sign` states.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from benchmarks.keyphrases import (
+    LANGUAGE,
+    NORMALISER,
+    Labelled,
+    build_tagger,
+    content,
+    inputs,
+    people_vocabulary,
+    read_set,
+    stemmed,
+)
+from tagging_orchestration.clients.embedder import RoutedEmbedder
+from tagging_orchestration.core.models import Neighbour, Origin, Tag, TaggerInput
+from tagging_orchestration.core.tagging.features import FEATURE_NAMES, FEATURES
+from tagging_orchestration.core.tagging.ranking import RankerWeights
+from tagging_orchestration.core.vocabulary.index import TagVectors
+from tagging_orchestration.settings import EmbeddingSettings
+
+DEFAULT_OUT = Path(__file__).parents[1] / "tagging_orchestration/core/tagging/ranker_weights.json"
+UNTRAINED = RankerWeights("untrained", {}, {}, 0.0, 0.0)
+
+# Style of each set: 0 formal prose, 1 conversation, None as each text is judged.
+COLD_SETS = {"kp_csl_zhtw": 0.0, "kp_csl_zhhans": 0.0, "kp_reviews": 1.0, "kp_se_cooking": 1.0}
+WARM_SETS = {
+    "kp_csl_zhtw": 0.0,
+    "ml_se_cooking_train": 1.0,
+    "ml_so_titles_train": 1.0,
+    "ml_blog_poychang_zhtw_train": None,
+}
+TEXTS_A_SET = 1500
+NEIGHBOURS = 10
+MACHINE_TAGS_A_TEXT = 6
+# Every set weighs as much as this many texts; penalties are in the same unit.
+TEXTS_WEIGHT = 400.0
+L2_MEAN = 1.0
+L2_DIFFERENCE = 5.0
+# None of the sets holds formal prose with proper names (news). There the formal weights keep these priors: a name
+# written as one is a better tag than the rest says, and a piece cut out of a name a worse one.
+FORMAL_PRIOR = {"capitalised": 0.7, "ragged_name": -1.0}
+
+COLUMN = {name: number for number, name in enumerate(FEATURE_NAMES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Candidates of one set: features (n, FEATURES), labels (n,), style (n,), text number (n,), names."""
+
+    x: np.ndarray
+    y: np.ndarray
+    style: np.ndarray
+    text: np.ndarray
+    names: list[str]
+
+
+def examples(
+    rows: Sequence[Labelled],
+    style: float | None,
+    tags: Sequence[Tag] = (),
+    items: Sequence[TaggerInput] | None = None,
+    vectors: TagVectors | None = None,
+    model: str = "",
+) -> Examples:
+    """Label every candidate of every text: 1 where people chose it."""
+    tagger = build_tagger(rows, UNTRAINED, tags, vectors, model)
+    weighed = tagger.weigh(items if items is not None else inputs(rows))
+    features, labels, styles, numbers, names = [], [], [], [], []
+    for number, (row, (text, entries)) in enumerate(zip(rows, weighed, strict=True)):
+        gold = {stemmed(name) for name in row.gold}
+        for entry in entries:
+            vector = np.zeros(len(FEATURES), np.float32)
+            for name, value in entry.features.items():
+                vector[COLUMN[name]] = value
+            features.append(vector)
+            labels.append(stemmed(entry.candidate.name) in gold)
+            styles.append(text.conversational if style is None else style)
+            numbers.append(number)
+            names.append(entry.candidate.name)
+    return Examples(np.array(features), np.array(labels, float), np.array(styles), np.array(numbers), names)
+
+
+def warm_examples(rows: Sequence[Labelled], style: float | None, embedder: RoutedEmbedder | None) -> Examples:
+    """The same beside a vocabulary of people's tags and, with an embedder, neighbours and tag vectors."""
+    tags = people_vocabulary(rows)
+    if embedder is None:
+        return examples(rows, style, list(tags.values()))
+    model = embedder.model_for(rows[0].text)
+    vectors = embedder.encode(model, [content(0, row).text for row in rows])
+    known = list(tags.values())
+    tag_vectors = TagVectors(
+        np.array([tag.id for tag in known]), embedder.encode(model, [tag.name for tag in known])
+    )
+    similarities = vectors @ vectors.T
+    np.fill_diagonal(similarities, -1.0)
+    items = []
+    for number, row in enumerate(rows):
+        nearest = np.argsort(-similarities[number], kind="stable")[:NEIGHBOURS]
+        around = tuple(
+            Neighbour(int(other), float(similarities[number, other]), _people_tags(rows[other], tags))
+            for other in nearest
+        )
+        items.append(TaggerInput(content(number, row), vectors[number], model, around))
+    return examples(rows, style, known, items, tag_vectors, model)
+
+
+def machine_examples(rows: Sequence[Labelled], style: float | None, weights: RankerWeights) -> Examples:
+    """The same beside a vocabulary that the machine made for itself in a first pass without one."""
+    generated = build_tagger(rows, weights).tag(inputs(rows))
+    uses: dict[str, list[int]] = {}
+    names: dict[str, str] = {}
+    for row in generated:
+        for proposal in row.proposals[:MACHINE_TAGS_A_TEXT]:
+            uses.setdefault(proposal.normal_form, []).append(row.content_id)
+            names[proposal.normal_form] = proposal.name
+    tags = [
+        Tag(number, "default", names[form], form, origin=Origin.MACHINE, usage_count=len(users))
+        for number, (form, users) in enumerate(sorted(uses.items()), start=1)
+        if len(users) >= 2
+    ]
+    return examples(rows, style, tags)
+
+
+def fit(sets: Sequence[Examples]) -> RankerWeights:
+    """The penalised maximum-likelihood weights; deterministic."""
+    x = np.vstack([examples.x for examples in sets]).astype(np.float64)
+    y = np.concatenate([examples.y for examples in sets])
+    style = np.concatenate([examples.style for examples in sets])[:, None]
+    weight = np.concatenate([np.full(len(e.y), TEXTS_WEIGHT / len(np.unique(e.text))) for e in sets])
+    count = x.shape[1]
+    design = np.hstack([x * (1 - style), x * style, 1 - style, style])
+    sides = [{1: (0, None), -1: (None, 0), 0: (None, None)}[feature.sign] for feature in FEATURES]
+    bounds = [*sides, *sides, (None, None), (None, None)]
+
+    prior = np.array([FORMAL_PRIOR.get(name, 0.0) for name in FEATURE_NAMES])
+    tied = prior == 0
+
+    def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
+        z = design @ b
+        value = (weight * (np.logaddexp(0, z) - y * z)).sum()
+        gradient = design.T @ (weight * (1 / (1 + np.exp(-z)) - y))
+        formal, conversational = b[:count], b[count : 2 * count]
+        mean = np.where(tied, (formal + conversational) / 2, formal - prior)
+        difference = np.where(tied, formal - conversational, conversational)
+        value += L2_MEAN / 2 * (mean @ mean) + L2_DIFFERENCE / 2 * (difference @ difference)
+        gradient[:count] += np.where(tied, L2_MEAN * mean / 2 + L2_DIFFERENCE * difference, L2_MEAN * mean)
+        gradient[count : 2 * count] += np.where(
+            tied, L2_MEAN * mean / 2 - L2_DIFFERENCE * difference, L2_DIFFERENCE * difference
+        )
+        return value, gradient
+
+    found = minimize(
+        loss, np.zeros(2 * count + 2), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000}
+    ).x.round(4)
+    formal = {name: float(b) for name, b in zip(FEATURE_NAMES, found[:count], strict=True) if b}
+    conversational = {name: float(b) for name, b in zip(FEATURE_NAMES, found[count:-2], strict=True) if b}
+    numbers = json.dumps([formal, conversational, *found[-2:].tolist()])
+    version = hashlib.sha256(numbers.encode()).hexdigest()[:12]
+    return RankerWeights(version, formal, conversational, float(found[-2]), float(found[-1]))
+
+
+def train(data: Path, *, report: bool = True) -> RankerWeights:
+    """Read the sets, fit the first pass, and fit all passes together."""
+    embedder = RoutedEmbedder(EmbeddingSettings(), fold=LANGUAGE.to_simplified)
+    cold = {name: read_set(data / f"{name}.jsonl", TEXTS_A_SET) for name in COLD_SETS}
+    first = [examples(cold[name], style) for name, style in COLD_SETS.items()]
+    sets = list(first)
+    without_vocabulary = fit(first)
+    sets += [machine_examples(cold[name], style, without_vocabulary) for name, style in COLD_SETS.items()]
+    for name, style in WARM_SETS.items():
+        rows = read_set(data / f"{name}.jsonl", TEXTS_A_SET)
+        latin = NORMALISER.normal_form(rows[0].text).isascii()
+        sets.append(warm_examples(rows, style, embedder if latin else None))
+    weights = fit(sets)
+    if report:
+        for name in FEATURE_NAMES:
+            print(f"{name:20s} {weights.formal.get(name, 0):8.3f} {weights.conversational.get(name, 0):8.3f}")
+        print(f"{'bias':20s} {weights.formal_bias:8.3f} {weights.conversational_bias:8.3f}")
+        for name, part in zip([*COLD_SETS, *(f"{n} (own)" for n in COLD_SETS), *WARM_SETS], sets, strict=True):
+            print(
+                f"{name}: {len(np.unique(part.text))} texts, {len(part.y)} candidates, {int(part.y.sum())} chosen"
+            )
+    return weights
+
+
+def _people_tags(row: Labelled, tags: dict[str, Tag]) -> tuple[tuple[int, float, Origin], ...]:
+    keys = dict.fromkeys(stemmed(name) for name in row.gold)
+    return tuple((tags[key].id, 1.0, Origin.HUMAN) for key in keys if key in tags)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
+    arguments = parser.parse_args()
+    weights = train(arguments.data)
+    arguments.out.write_text(
+        json.dumps(
+            {
+                "version": weights.version,
+                "formal_bias": weights.formal_bias,
+                "conversational_bias": weights.conversational_bias,
+                "formal": weights.formal,
+                "conversational": weights.conversational,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+    print(f"wrote {arguments.out} ({weights.version})")
+
+
+if __name__ == "__main__":
+    main()

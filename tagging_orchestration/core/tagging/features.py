@@ -1,0 +1,279 @@
+"""The ranker's feature vector: what is known of one candidate tag of one text, as numbers near [0, 1].
+
+Every feature states what it measures and the direction people expect of it; the ranker's training keeps weights
+on that side (`sign`), so that more votes or an earlier place never lower a confidence.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tagging_orchestration.core.tagging import lexicon
+from tagging_orchestration.core.tagging.candidates.pool import Candidate
+from tagging_orchestration.core.tagging.corpus import CorpusStatistics
+from tagging_orchestration.core.tagging.scripts import has_han
+from tagging_orchestration.core.tagging.text import TITLE, AnalysedText, Grade, Occurrence
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One number about a candidate. `sign` +1: more can only help, -1: more can only harm, 0: learned freely."""
+
+    name: str
+    sign: int
+    meaning: str
+
+
+FEATURES: tuple[Feature, ...] = (
+    # Place and frequency in the text
+    Feature("unseen", -1, "its words are not in the text"),
+    Feature("in_title", 1, "occurs in the title"),
+    Feature("in_lead", 1, "occurs in the first sentence of a text without title"),
+    Feature("earliness", 1, "1 at the first word, 0 at the last, logarithmic"),
+    Feature("spread", 1, "distance from first to last occurrence over the text's length"),
+    Feature("frequency", 1, "logarithm of the number of occurrences"),
+    Feature("prominence", 1, "occurrences over those of the text's most frequent candidate"),
+    # The corpus
+    Feature("rarity", 0, "mean inverse document frequency of its words over the largest possible"),
+    Feature("rarest", 0, "inverse document frequency of its rarest word over the largest possible"),
+    Feature("tfidf", 1, "frequency times rarity"),
+    Feature("support", 1, "logarithm of the contents that carry it, over that of all contents"),
+    Feature("alone", -1, "no other content of the corpus carries it"),
+    Feature("cohesion", 1, "of a phrase: how much of its rarest word's use lies in it, over the corpus"),
+    # The phrase
+    Feature("size_1", 0, "size of one word (a Chinese word's worth is two characters)"),
+    Feature("size_2", 0, "size of two words"),
+    Feature("size_3", 0, "size of three words"),
+    Feature("size_4", 0, "size of four words or more"),
+    Feature("whole_run", 1, "of a phrase: share of occurrences that stand alone between breaks"),
+    Feature("whole_run_word", 1, "the same for single words"),
+    Feature("absorbed", -1, "of a phrase: always seen inside one longer, repeated or standing candidate"),
+    Feature("absorbed_word", -1, "the same for single words"),
+    Feature("phraseness", 1, "of a phrase: its occurrences over those of its most frequent word"),
+    Feature("verb_context", -1, "stands where English has verbs: after 'to' or 'can', before 'the' or 'my'"),
+    Feature("noun_context", 1, "stands where English has nouns: after 'the' or 'of'"),
+    Feature("weak_first", -1, "of a phrase: begins with a general word"),
+    Feature("weak_last", -1, "of a phrase: ends with a general word"),
+    Feature("han_weak_first", -1, "the same in Chinese"),
+    Feature("han_weak_last", -1, "the same in Chinese"),
+    Feature("participle", -1, "of a phrase: begins with a participle"),
+    Feature("adjective_ending", -1, "last word has the ending of an adjective"),
+    Feature("gerund", 0, "a single word in -ing"),
+    Feature("capitalised", 1, "share of occurrences written as a proper name"),
+    Feature("ragged_name", -1, "a piece of a longer name, or a name with a lower-case word before it"),
+    Feature("acronym", 0, "written in capitals"),
+    Feature("mixed", 0, "holds digits, signs or inner capitals"),
+    Feature("length", 0, "logarithm of the number of characters of a Latin name"),
+    Feature("han", 0, "written in Chinese characters"),
+    Feature("han_word", 0, "a single word of the Chinese segmenter"),
+    Feature("han_odd", 0, "an odd number of Chinese characters"),
+    # The vocabulary
+    Feature("matched", 1, "name or alias of an existing tag stands in the text"),
+    Feature("matched_inflected", 1, "the same in another inflection"),
+    Feature("matched_part", 1, "the same as part of a longer word"),
+    Feature("known_human", 1, "an existing tag that people made"),
+    Feature("known_machine", 1, "an existing tag that a machine made"),
+    Feature("known_usage", 1, "logarithm of the tag's use, over that of the most used tag"),
+    Feature("known_plain", 1, "an existing tag whose words are neither function nor general words"),
+    Feature("vector_similarity", 1, "cosine of the text's and the tag's vector"),
+    Feature("fresh_beside_people", -1, "no tag yet, where people tag: their tags a content, at most 1"),
+    # Neighbours
+    Feature("votes_people", 1, "share of the neighbours' weight whose people gave the tag"),
+    Feature("votes_machines", 1, "share of the neighbours' weight whose machine gave the tag"),
+    Feature("nearest_voter", 1, "similarity of the nearest neighbour with the tag"),
+)
+FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
+MEANINGS = {feature.name: feature.meaning for feature in FEATURES}
+
+_DEFAULT_RARITY = 0.7
+_RELIABLE_DOCUMENTS = 30
+
+
+class FeatureExtractor:
+    """Computes the features of all candidates of one text."""
+
+    def __init__(
+        self, text: AnalysedText, corpus: CorpusStatistics, candidates: Mapping[str, Candidate], settled: float
+    ) -> None:
+        """`settled` is how far people tag this corpus: their tags a content, at most 1."""
+        self._text = text
+        self._settled = settled
+        self._corpus = corpus
+        self._candidates = candidates
+        self._documents = corpus.documents
+        self._trust = corpus.documents / (corpus.documents + _RELIABLE_DOCUMENTS)
+        self._largest_idf = math.log(1 + corpus.documents) + 1
+        self._log_documents = math.log1p(corpus.documents) or 1.0
+        self._length = max(1, len(text.tokens))
+        self._most_frequent = max((len(c.occurrences) for c in candidates.values()), default=1) or 1
+        self._word_counts: dict[str, int] = {}
+        for token in text.tokens:
+            form = token.word.form
+            self._word_counts[form] = self._word_counts.get(form, 0) + 1
+        self._container = self._longer_candidates()
+
+    def vector(self, candidate: Candidate) -> dict[str, float]:
+        """Feature values by name, rounded as they are stored; those that are 0 are left out."""
+        values = dict(candidate.signals)
+        if candidate.occurrences:
+            self._place(candidate, values)
+            self._statistics(candidate, values)
+            self._shape(candidate, values)
+        else:
+            values["unseen"] = 1.0
+        if candidate.tag is None:
+            values["fresh_beside_people"] = self._settled
+        return {name: round(value, 4) for name, value in values.items() if value}
+
+    def _place(self, candidate: Candidate, values: dict[str, float]) -> None:
+        text, occurrences = self._text, candidate.occurrences
+        first, last = occurrences[0].first, occurrences[-1].first
+        tokens = text.tokens
+        if text.title_tokens:
+            values["in_title"] = float(tokens[first].field == TITLE)
+        else:
+            values["in_lead"] = float(tokens[first].sentence == 0)
+        values["earliness"] = 1 - math.log1p(first) / math.log1p(self._length)
+        values["spread"] = (last - first) / self._length
+        values["frequency"] = math.log(len(occurrences)) / 3
+        values["prominence"] = math.log1p(len(occurrences)) / math.log1p(self._most_frequent)
+
+    def _statistics(self, candidate: Candidate, values: dict[str, float]) -> None:
+        corpus = self._corpus
+        occurrence = candidate.occurrences[0]
+        forms = [self._text.tokens[i].word.form for i in range(occurrence.first, occurrence.last + 1)]
+        rarities = [self._rarity(form) for form in forms]
+        rarity = sum(rarities) / len(rarities)
+        frequency = corpus.document_frequency(candidate.normal_form) if corpus.documents else 1
+        if candidate.tag is not None:
+            grades = [self._text.tokens[i].word.grade for i in range(occurrence.first, occurrence.last + 1)]
+            values["known_plain"] = float(max(grades) >= Grade.PARTICIPLE)
+        values["rarity"] = rarity
+        values["rarest"] = max(rarities)
+        values["tfidf"] = rarity * math.log1p(len(candidate.occurrences)) / 2
+        values["support"] = self._trust * math.log(frequency) / self._log_documents
+        values["alone"] = self._trust * float(frequency <= 1)
+        if len(forms) > 1 and corpus.documents:
+            rarest = min(corpus.document_frequency(form) for form in forms)
+            if frequency > 1:
+                values["cohesion"] = self._trust * min(1.0, frequency / max(rarest, 1)) ** 0.5
+
+    def _rarity(self, form: str) -> float:
+        known = self._corpus.idf(form) / self._largest_idf if self._documents else _DEFAULT_RARITY
+        return self._trust * known + (1 - self._trust) * _DEFAULT_RARITY
+
+    def _shape(self, candidate: Candidate, values: dict[str, float]) -> None:
+        text, occurrences = self._text, candidate.occurrences
+        first, last, _ = occurrences[0]
+        words = last - first + 1
+        begin, end = text.tokens[first], text.tokens[last]
+        size = _size(candidate.name, words)
+        values[f"size_{min(size, 4)}"] = 1.0
+        whole = sum(o.whole for o in occurrences) / len(occurrences)
+        if words > 1:
+            values["whole_run"] = whole
+            most = max(self._word_counts[text.tokens[i].word.form] for i in range(first, last + 1))
+            values["phraseness"] = len(occurrences) / most
+            script = "han_" if begin.word.unspaced else ""
+            values[f"{script}weak_first"] = float(begin.word.grade is Grade.WEAK)
+            values[f"{script}weak_last"] = float(end.word.grade is Grade.WEAK)
+            values["participle"] = float(begin.word.grade is Grade.PARTICIPLE)
+        else:
+            values["whole_run_word"] = whole
+            values["gerund"] = float(end.text.endswith("ing"))
+        values["absorbed" if words > 1 else "absorbed_word"] = self._container.get(candidate.normal_form, 0.0)
+        verb, noun = self._context(occurrences)
+        values["verb_context"], values["noun_context"] = verb, noun
+        name = candidate.name
+        if has_han(name):
+            values["han"] = 1.0
+            values["han_word"] = float(words == 1)
+            values["han_odd"] = float(len(name) % 2)
+        else:
+            values["length"] = math.log(len(name)) / 3
+            lower = end.text.lower()
+            values["adjective_ending"] = float(
+                lower.endswith(lexicon.ADJECTIVE_ENDINGS) and not lower.endswith(lexicon.NOT_ADJECTIVE_ENDINGS)
+            )
+        if text.cased and not text.language.startswith("zh"):
+            values["capitalised"], values["ragged_name"] = self._capitals(occurrences)
+        letters = [c for c in name if c.isalpha()]
+        values["acronym"] = float(text.cased and len(letters) > 1 and name.upper() == name and not has_han(name))
+        values["mixed"] = float(
+            any(c.isdigit() or c in "+#.&" for c in name)
+            or (text.cased and any(c.isupper() for c in name[1:]) and not name.isupper() and words == 1)
+        )
+
+    def _context(self, occurrences: Sequence[Occurrence]) -> tuple[float, float]:
+        """Shares of the occurrences next to words that English puts beside verbs, and beside nouns."""
+        tokens = self._text.tokens
+        verb = noun = 0
+        for first, last, _ in occurrences:
+            before = tokens[first - 1].text.lower() if first and not tokens[first].breaks else ""
+            after = tokens[last + 1].text.lower() if last + 1 < len(tokens) and not tokens[last + 1].breaks else ""
+            verb += before in lexicon.BEFORE_VERBS or after in lexicon.AFTER_VERBS
+            noun += before in lexicon.BEFORE_NOUNS and after not in lexicon.AFTER_VERBS
+        return verb / len(occurrences), noun / len(occurrences)
+
+    def _capitals(self, occurrences: Sequence[Occurrence]) -> tuple[float, float]:
+        """Shares of the telling occurrences that are written as names, and that are badly cut ones."""
+        text = self._text
+        tokens = text.tokens
+        telling = capital = ragged = 0
+        for first, last, _ in occurrences:
+            begin, end = tokens[first], tokens[last]
+            if (begin.opens and first == last) or (begin.field == TITLE and text.title_cased):
+                continue
+            telling += 1
+            if not end.text[0].isupper():
+                continue
+            capital += 1
+            capital_begin = begin.text[0].isupper()
+            before = first > 0 and not begin.breaks and not begin.opens and tokens[first - 1].text[0].isupper()
+            after = last + 1 < len(tokens) and not tokens[last + 1].breaks and tokens[last + 1].text[0].isupper()
+            ragged += (before and capital_begin) or after or not capital_begin
+        return (capital / telling, ragged / telling) if telling else (0.0, 0.0)
+
+    def _longer_candidates(self) -> dict[str, float]:
+        """For each candidate: the largest share of its occurrences that lie inside one longer candidate.
+
+        Only longer candidates that are repeated or stand alone between breaks count.
+        """
+        shares: dict[str, float] = {}
+        starts: dict[tuple[int, int], str] = {}
+        for key, candidate in self._candidates.items():
+            for occurrence in candidate.occurrences:
+                starts[occurrence.first, occurrence.last] = key
+        for candidate in self._candidates.values():
+            if not candidate.occurrences:
+                continue
+            first, last, whole = candidate.occurrences[0]
+            count = len(candidate.occurrences)
+            if last == first or (count < 2 and not whole):
+                continue
+            inner = {
+                starts[i, j]
+                for i in range(first, last + 1)
+                for j in range(i, last + 1)
+                if (i, j) != (first, last) and (i, j) in starts
+            }
+            for key in inner:
+                share = min(1.0, count / len(self._candidates[key].occurrences))
+                if self._documents:
+                    here = self._corpus.document_frequency(candidate.normal_form)
+                    share *= min(1.0, here / self._corpus.document_frequency(key))
+                if share > shares.get(key, 0.0):
+                    shares[key] = share
+        return shares
+
+
+def _size(name: str, words: int) -> int:
+    """Size of a name in words, so that scripts compare: two Chinese characters are a word's worth."""
+    han = sum(has_han(character) for character in name)
+    if not han:
+        return words
+    latin = sum(not has_han(part[0]) for part in re.findall(r"[A-Za-z0-9.+#-]+", name))
+    return max(1, latin + han // 2)

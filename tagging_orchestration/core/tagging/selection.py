@@ -1,0 +1,100 @@
+"""Selection: which proposals become assignments, through the vocabulary as it stands at publish time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tagging_orchestration.core.models import Assignment, GeneratedTags, Origin, Proposal, Tag
+from tagging_orchestration.core.parameters import TaggerSettings
+from tagging_orchestration.core.tagging.scripts import HAN, KANA
+from tagging_orchestration.core.vocabulary.index import Vocabulary
+
+_UNIT = re.compile(rf"[{HAN}{KANA}]|[^\s{HAN}{KANA}]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A proposal with the active tag it stands for and that tag's units."""
+
+    proposal: Proposal
+    tag: Tag
+    units: tuple[str, ...]
+
+
+def select(generated: GeneratedTags, vocabulary: Vocabulary, parameters: TaggerSettings) -> tuple[Assignment, ...]:
+    """The assignments of one content, best first.
+
+    Names are resolved through merges and aliases; what is unknown, retired or blocked falls away. People's tags
+    always stand and are not counted. Machine tags follow by confidence, each discounted by its likeness to those
+    already chosen (maximal marginal relevance, Carbonell and Goldstein 1998): up to `max_tags` at or above
+    `min_confidence`, and below it only while there are fewer than `min_tags`. A tag that is only a part of a
+    chosen tag's name is left out, unless people made both.
+    """
+    choices = _resolve(generated, vocabulary)
+    chosen = [choice for choice in choices if choice.proposal.origin is Origin.HUMAN]
+    open_choices = [choice for choice in choices if choice.proposal.origin is not Origin.HUMAN]
+    people = len(chosen)
+    while open_choices and len(chosen) - people < parameters.max_tags:
+        best = max(open_choices, key=lambda choice: _worth(choice, chosen, parameters.diversity))
+        open_choices.remove(best)
+        enough = len(chosen) >= parameters.min_tags
+        if enough and best.proposal.confidence < parameters.min_confidence:
+            continue
+        if not any(_is_part(best, other) for other in chosen):
+            chosen.append(best)
+    chosen.sort(key=lambda choice: (-choice.proposal.confidence, choice.tag.id))
+    return tuple(_assignment(choice) for choice in chosen)
+
+
+def _resolve(generated: GeneratedTags, vocabulary: Vocabulary) -> list[_Choice]:
+    """One choice a tag: the best proposal that leads to it, people's before machines'."""
+    best: dict[int, _Choice] = {}
+    for proposal in generated.proposals:
+        tag = vocabulary.current(proposal.tag_id) if proposal.tag_id is not None else None
+        tag = tag or vocabulary.resolve(proposal.normal_form)
+        if tag is None:
+            continue
+        known = best.get(tag.id)
+        if known is None or _precedence(proposal) > _precedence(known.proposal):
+            best[tag.id] = _Choice(proposal, tag, tuple(_UNIT.findall(tag.normal_form)))
+    return list(best.values())
+
+
+def _precedence(proposal: Proposal) -> tuple[bool, float]:
+    return proposal.origin is Origin.HUMAN, proposal.confidence
+
+
+def _worth(choice: _Choice, chosen: list[_Choice], diversity: float) -> tuple[float, int]:
+    """Confidence less the discount for likeness; ties go to the older tag."""
+    likeness = max((_likeness(choice.units, other.units) for other in chosen), default=0.0)
+    return choice.proposal.confidence * (1 - (1 - diversity) * likeness), -choice.tag.id
+
+
+def _likeness(units: tuple[str, ...], others: tuple[str, ...]) -> float:
+    """Share of the shorter name's units that are in the other name, in [0, 1]."""
+    shared = len(set(units) & set(others))
+    return shared / min(len(set(units)), len(set(others))) if shared else 0.0
+
+
+def _is_part(choice: _Choice, other: _Choice) -> bool:
+    """Whether the name is a part of the other name and not both are people's tags."""
+    if choice.tag.origin is Origin.HUMAN and other.tag.origin is Origin.HUMAN:
+        return False
+    units, whole = choice.units, other.units
+    return len(units) < len(whole) and any(
+        whole[start : start + len(units)] == units for start in range(len(whole) - len(units) + 1)
+    )
+
+
+def _assignment(choice: _Choice) -> Assignment:
+    proposal = choice.proposal
+    return Assignment(
+        tag_id=choice.tag.id,
+        name=choice.tag.name,
+        confidence=proposal.confidence,
+        weight=proposal.confidence * choice.tag.factor,
+        method=proposal.method,
+        origin=proposal.origin,
+        evidence=proposal.evidence,
+    )

@@ -1,0 +1,200 @@
+"""The tagger: a text in, ranked and explained tag proposals out. All callers use this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tagging_orchestration.core.models import (
+    Evidence,
+    GeneratedTags,
+    Method,
+    Origin,
+    Proposal,
+    Tag,
+    TaggerInput,
+)
+from tagging_orchestration.core.parameters import TaggerSettings
+from tagging_orchestration.core.ports import LanguageTools
+from tagging_orchestration.core.tagging.candidates import given, keyphrases, neighbours
+from tagging_orchestration.core.tagging.candidates.pool import Candidate, Pool, span_evidence
+from tagging_orchestration.core.tagging.candidates.rules import RuleMatcher
+from tagging_orchestration.core.tagging.candidates.vocabulary import VocabularyMatcher
+from tagging_orchestration.core.tagging.corpus import CorpusStatistics
+from tagging_orchestration.core.tagging.explanation import CONVERSATIONAL, RULE
+from tagging_orchestration.core.tagging.features import FeatureExtractor
+from tagging_orchestration.core.tagging.languages import language_of
+from tagging_orchestration.core.tagging.matching import unit_stream
+from tagging_orchestration.core.tagging.names import may_name_tag
+from tagging_orchestration.core.tagging.ranking import RankerWeights, confidence
+from tagging_orchestration.core.tagging.rules import RuleSet
+from tagging_orchestration.core.tagging.scripts import has_han
+from tagging_orchestration.core.tagging.text import AnalysedText, TextAnalyser
+from tagging_orchestration.core.vocabulary.index import Vocabulary
+from tagging_orchestration.core.vocabulary.normalise import Normaliser
+
+# Part of the tagger version: raise it with every change that can change a proposal.
+TAGGER_CODE_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A candidate with its feature values."""
+
+    candidate: Candidate
+    features: Mapping[str, float]
+
+
+class Tagger:
+    """Proposes tags under one vocabulary, rule set and corpus. The same input always gives the same proposals."""
+
+    def __init__(
+        self,
+        *,
+        parameters: TaggerSettings,
+        language: LanguageTools,
+        normaliser: Normaliser,
+        vocabulary: Vocabulary,
+        rules: RuleSet,
+        corpus: CorpusStatistics,
+        weights: RankerWeights,
+    ) -> None:
+        self._parameters = parameters
+        self._language = language
+        self._normaliser = normaliser
+        self._vocabulary = vocabulary
+        self._corpus = corpus
+        self._weights = weights
+        self._analyser = TextAnalyser(language, normaliser)
+        self._matcher = VocabularyMatcher(vocabulary, self._analyser)
+        self._rules = RuleMatcher(rules, self._analyser, normaliser)
+        by_people = sum(tag.usage_count for tag in vocabulary.active() if tag.origin is Origin.HUMAN)
+        self._settled = min(1.0, by_people / max(1, corpus.corpus_size))
+
+    def tag(self, inputs: Sequence[TaggerInput]) -> list[GeneratedTags]:
+        """Ranked proposals for each input, in order; at most `proposals_kept` each beside people's own tags."""
+        similar = self._similar_tags(inputs)
+        return [self._tag(item, similar.get(number, [])) for number, item in enumerate(inputs)]
+
+    def weigh(self, inputs: Sequence[TaggerInput]) -> list[tuple[AnalysedText, list[Weighed]]]:
+        """All candidates of each input with their features, unranked: what the ranker is trained on."""
+        similar = self._similar_tags(inputs)
+        return [self._weigh(item, similar.get(number, [])) for number, item in enumerate(inputs)]
+
+    def _tag(self, item: TaggerInput, similar: Sequence[tuple[Tag, float]]) -> GeneratedTags:
+        text, weighed = self._weigh(item, similar)
+        blended = self._weights.blend(text.conversational)
+        ranked = []
+        for entry in weighed:
+            candidate = entry.candidate
+            probability = confidence(blended.log_odds(entry.features))
+            by_rule = candidate.rule_confidence > probability
+            value = 1.0 if candidate.given else max(probability, candidate.rule_confidence)
+            ranked.append((value, entry, by_rule))
+        ranked.sort(key=lambda row: (-row[0], row[1].candidate.normal_form))
+        proposals: list[Proposal] = []
+        forms: set[str] = set()
+        machine = 0
+        for value, entry, by_rule in ranked:
+            candidate = entry.candidate
+            if machine >= self._parameters.proposals_kept and not candidate.given:
+                continue
+            proposal = self._proposal(text, entry, value, by_rule)
+            if proposal is not None and proposal.normal_form not in forms:
+                forms.add(proposal.normal_form)
+                proposals.append(proposal)
+                machine += not candidate.given
+        content = item.content
+        return GeneratedTags(
+            content.id, content.organization_id, content.input_hash, text.language, tuple(proposals)
+        )
+
+    def _weigh(
+        self, item: TaggerInput, similar: Sequence[tuple[Tag, float]]
+    ) -> tuple[AnalysedText, list[Weighed]]:
+        content = item.content
+        language = language_of(content.language, content.text, self._language)
+        text = self._analyser.analyse(content.title, content.body, language)
+        stream = unit_stream(text)
+        pool = Pool()
+        given.propose(pool, content, self._vocabulary, self._normaliser, self._rules.allowed)
+        self._rules.propose(pool, content, text, stream, self._vocabulary)
+        self._matcher.propose(pool, text, stream)
+        if similar:
+            self._matcher.propose_similar(pool, similar, item.model or "")
+        neighbours.propose(pool, item.neighbours, self._vocabulary, self._matcher)
+        keyphrases.propose(pool, text, self._vocabulary, self._parameters.max_tag_words, self._admits)
+        candidates = {form: candidate for form, candidate in pool.by_form.items() if not self._is_blocked(form)}
+        extractor = FeatureExtractor(text, self._corpus, candidates, self._settled)
+        return text, [Weighed(candidate, extractor.vector(candidate)) for candidate in candidates.values()]
+
+    def _proposal(self, text: AnalysedText, entry: Weighed, value: float, by_rule: bool) -> Proposal | None:
+        """The proposal to store, or None when its name is nothing a machine may call a tag."""
+        candidate = entry.candidate
+        name, form = candidate.name, candidate.normal_form
+        evidence = list(candidate.evidence)
+        if candidate.tag is None:
+            if not evidence and not may_name_tag(name):
+                return None
+            name = self._in_tag_language(self._normaliser.display_form(name))
+            form = self._normaliser.normal_form(name)
+            if not form or self._is_blocked(form) or self._vocabulary.lookup(form) is not None:
+                return None
+        if candidate.occurrences and not any(item.method is Method.VOCABULARY for item in evidence):
+            score = min(1.0, entry.features.get("prominence", 0.0) * entry.features.get("rarity", 0.0))
+            evidence.append(span_evidence(Method.KEYPHRASE, score, text, candidate.occurrences))
+        features = dict(entry.features)
+        if text.conversational:
+            features[CONVERSATIONAL] = text.conversational
+        if by_rule:
+            features[RULE] = candidate.rule_confidence
+        return Proposal(
+            name=name,
+            normal_form=form,
+            confidence=value,
+            method=_method(evidence, by_rule),
+            origin=Origin.HUMAN if candidate.given else Origin.MACHINE,
+            evidence=tuple(evidence),
+            tag_id=candidate.tag.id if candidate.tag else None,
+            features=features,
+        )
+
+    def _similar_tags(self, inputs: Sequence[TaggerInput]) -> dict[int, list[tuple[Tag, float]]]:
+        """Tags near each input's vector, by the input's number."""
+        numbers: dict[str, list[int]] = {}
+        for number, item in enumerate(inputs):
+            if item.vector is not None and item.model is not None and item.model in self._vocabulary.vectors:
+                numbers.setdefault(item.model, []).append(number)
+        found: dict[int, list[tuple[Tag, float]]] = {}
+        for model, group in numbers.items():
+            vectors = np.stack([np.asarray(inputs[number].vector, np.float32) for number in group])
+            rows = self._matcher.similar_tags(vectors, model)
+            found.update(zip(group, rows, strict=True))
+        return found
+
+    def _is_blocked(self, form: str) -> bool:
+        return form in self._rules.blocked or self._vocabulary.is_blocked(form)
+
+    def _admits(self, name: str) -> bool:
+        """Whether a phrase of a text is in the language people want their tags in."""
+        wanted = self._parameters.tag_language
+        return wanted == "content" or has_han(name) == wanted.startswith("zh")
+
+    def _in_tag_language(self, name: str) -> str:
+        wanted = self._parameters.tag_language
+        if wanted == "zh-Hant":
+            return self._language.to_traditional(name)
+        if wanted == "zh-Hans":
+            return self._language.to_simplified(name)
+        return name
+
+
+def _method(evidence: Sequence[Evidence], by_rule: bool) -> Method:
+    """The generator that carries a proposal: people, a rule that decided it, reuse, then new words."""
+    methods = {item.method for item in evidence}
+    order = (Method.GIVEN, Method.VOCABULARY, Method.NEIGHBOUR, Method.KEYPHRASE, Method.RULE)
+    if by_rule and Method.GIVEN not in methods:
+        return Method.RULE
+    return next(method for method in order if method in methods)
