@@ -15,6 +15,7 @@ from tagging_orchestration.core.models import (
     ChangeContext,
     Content,
     Decision,
+    EmbeddingHealth,
     EmbeddingRow,
     FailedContent,
     Failure,
@@ -159,6 +160,10 @@ class EmbeddingStore(Protocol):
 
     def ensure_index(self, model: str, dimension: int) -> None:
         """Build the model's HNSW indexes where they are missing (after a bulk load)."""
+        ...
+
+    def health(self) -> list[EmbeddingHealth]:
+        """Soundness of each model's stored vectors, judged on a sample."""
         ...
 
 
