@@ -82,3 +82,16 @@ class PostgresGeneratedStore:
                 )
             }
         return [found[content_id] for content_id in content_ids if content_id in found]
+
+    def support(self, organization_id: str, normal_forms: Sequence[str]) -> dict[str, int]:
+        """In how many contents' staged proposals each of these forms is; forms in none are left out."""
+        # Index: generated_tags_normal_forms.
+        query = """
+            SELECT f.normal_form, count(*)
+            FROM unnest(%s::text[]) AS f (normal_form)
+            JOIN tagging.generated_tags AS g
+                ON g.normal_forms @> ARRAY[f.normal_form] AND g.organization_id = %s
+            GROUP BY f.normal_form
+        """
+        with transaction(self._pool) as connection:
+            return dict(connection.execute(query, [list(normal_forms), organization_id]).fetchall())
