@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PLAIN_EVERY_SECONDS = 5.0
 NAME_WIDTH = 20
 TIME_WIDTH = 9
+FACTS_SHOWN = 4
+# Metadata that is a whole number but counts nothing.
+NO_COUNTS = frozenset({"tagger_version"})
 
 
 class RunDisplay:
@@ -210,9 +213,16 @@ def _silenced_streams() -> Iterator[IO[str]]:
 
 
 def step_facts(metadata: Mapping[str, Any]) -> str:
-    """One line of what an asset's materialisation reports: its numbers, in its order, without zeros."""
-    return ", ".join(
-        f"{value:,} {name.replace('_', ' ')}"
+    """One line of what an asset's materialisation reports: its first counts, without those that are 0."""
+    counts = [
+        _counted(value, name)
         for name, value in metadata.items()
-        if isinstance(value, int) and not isinstance(value, bool) and value
-    )
+        if isinstance(value, int) and not isinstance(value, bool) and value and name not in NO_COUNTS
+    ]
+    return ", ".join(counts[:FACTS_SHOWN]) or "nothing changed"
+
+
+def _counted(count: int, name: str) -> str:
+    """A count with its name, whose first word is a plural: "2 tags created", "1 tag created"."""
+    what, *rest = name.split("_")
+    return " ".join([f"{count:,}", what.removesuffix("s") if count == 1 else what, *rest])

@@ -95,7 +95,10 @@ def status(limit: int, as_json: bool) -> None:
     show(*figures_view(figures))
     if failed:
         show("", failed_view(failed))
-    show("", runs_view(runs), *gates_view([gate for gate in gates if gate.passed is False]))
+    show("", runs_view(runs))
+    unmet = [gate for gate in gates if gate.passed is False]
+    if unmet:
+        show("[bold]Quality gates that did not pass[/]", *gates_view(unmet))
 
 
 def figures_view(figures: Figures) -> list[RenderableType]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BIGGEST = 10
 EXAMPLES = 3
-LOOKED_AT = 3
+LOOKED_AT = 8
 TEXT_SHOWN = 300
 BAR_WIDTH = 36
 
@@ -111,21 +111,31 @@ def pick_examples(project: Project, tags: Sequence[BigTag]) -> list[Example]:
         for content in project.stores.contents.load(list(ids))
     ]
     chosen: list[_Candidate] = []
-    while len(chosen) < EXAMPLES and len(chosen) < len(found):
-        shown = {candidate.example.language for candidate in chosen}
-        rest = [candidate for candidate in found if candidate not in chosen]
-        chosen.append(
-            max(rest, key=lambda candidate: (candidate.example.language not in shown, candidate.methods))
-        )
+    while found and len(chosen) < EXAMPLES:
+        best = max(found, key=lambda candidate: _worth_showing(candidate, chosen))
+        found.remove(best)
+        chosen.append(best)
     return [candidate.example for candidate in chosen]
+
+
+def _worth_showing(candidate: _Candidate, chosen: Sequence[_Candidate]) -> tuple[bool, int, int]:
+    """Rank of an example beside those chosen: another language, then new tags of the machine's, then reasons."""
+    languages = {other.example.language for other in chosen}
+    shown = {tag for other in chosen for tag in other.by_machine}
+    return (
+        candidate.example.language not in languages,
+        len(candidate.by_machine - shown),
+        len(candidate.methods),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A content that may be an example, and how many kinds of reasons its tags have."""
+    """A content that may be an example, its tags that no person gave, and the kinds of reasons it shows."""
 
     example: Example
-    methods: int
+    by_machine: frozenset[str]
+    methods: frozenset[str]
 
 
 def _example(project: Project, content: Content, language: str) -> _Candidate:
@@ -141,7 +151,11 @@ def _example(project: Project, content: Content, language: str) -> _Candidate:
         language=language,
         tags=tuple(TagReason(row.name, round(row.confidence, 4), why(evidence)) for row, evidence in rows),
     )
-    return _Candidate(example, len({item.method for _, evidence in rows for item in evidence}))
+    return _Candidate(
+        example,
+        by_machine=frozenset(row.name for row, _ in rows if row.origin == "machine"),
+        methods=frozenset(str(item.method) for _, evidence in rows for item in evidence),
+    )
 
 
 def summary_view(summary: Summary) -> list[RenderableType]:
