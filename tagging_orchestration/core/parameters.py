@@ -19,7 +19,7 @@ class TaggerSettings(Strict):
 
     min_tags: int = Field(default=2, ge=0)
     max_tags: int = Field(default=6, gt=0)
-    min_confidence: float = Field(default=0.30, ge=0, le=1)
+    min_confidence: float = Field(default=0.1, ge=0, le=1)
     proposals_kept: int = Field(default=20, gt=0, description="ranked proposals stored a content")
     neighbours: int = Field(default=10, ge=0)
     max_tag_words: int = Field(default=4, gt=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -12,6 +13,9 @@ from tagging_orchestration.core.planning import first_period, partitions_window
 from tagging_orchestration.settings import get_settings
 
 KEY_FORMAT = "%Y-%m-%d"
+
+# `backfill_policy` is marked as beta; a range of partitions in one run is worth it, the warning on every import not.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message="Parameter `backfill_policy`")
 
 
 def content_partitions(settings: PartitionSettings) -> dg.TimeWindowPartitionsDefinition:

@@ -111,7 +111,14 @@ def test_people_bring_a_retired_tag_back_and_machines_do_not() -> None:
 
 def test_weak_proposals_do_not_count() -> None:
     weak = proposal("glaze", 0.29)
-    assert admit(staged([weak], [weak]), EMPTY, CorpusStatistics(), TaggerSettings()) == []
+    enough = TaggerSettings(min_tags=0, min_confidence=0.3)
+    assert admit(staged([weak], [weak]), EMPTY, CorpusStatistics(), enough) == []
+
+
+def test_a_content_with_too_few_tags_gets_weak_ones() -> None:
+    weak = proposal("glaze", 0.29)
+    lacking = TaggerSettings(min_tags=1, min_confidence=0.3)
+    assert [tag.name for tag in admit(staged([weak], [weak]), EMPTY, CorpusStatistics(), lacking)] == ["glaze"]
 
 
 def test_proposals_too_far_down_would_not_be_assigned() -> None:
