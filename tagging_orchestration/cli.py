@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tagging_orchestration.commands import content, doctor, init, runs, status, ui, vocabulary
+from tagging_orchestration.commands.database import db, reset
 from tagging_orchestration.commands.options import is_verbose, verbose_option
 from tagging_orchestration.core.errors import (
     ConfigurationError,
@@ -17,7 +18,6 @@ from tagging_orchestration.core.errors import (
     TaggingError,
     UnknownName,
 )
-from tagging_orchestration.commands.database import db, reset
 
 FAILED, NOT_FOUND, NO_DATABASE, WRONG_CONFIGURATION = 1, 3, 4, 5
 EXIT_CODES = {

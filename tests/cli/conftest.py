@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from click.testing import CliRunner, Result
+from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.cli import main
@@ -102,14 +103,15 @@ def open_shop(pool: ConnectionPool) -> Shop:
     }
     with pool.connection() as connection:
         contents = {
-            external_id: connection.execute(
+            external_id: returned_id(
+                connection,
                 "INSERT INTO tagging.contents (source, external_id, title, body, created_at)"
                 " VALUES ('sample', %s, %s, %s, %s::timestamptz) RETURNING id",
                 [external_id, title, body, created],
-            ).fetchone()[0]
+            )
             for external_id, (title, body, created) in texts.items()
         }
-    names = ("kettle", "pour over", "手沖咖啡", "late delivery", "unused")
+    names: tuple[str, ...] = ("kettle", "pour over", "手沖咖啡", "late delivery", "unused")
     normaliser = Normaliser(LibraryLanguageTools())
     new = [NewTag("default", name, normaliser.normal_form(name)) for name in names]
     tags = dict(zip(names, PostgresVocabularyStore(pool).create_tags(new, MACHINE), strict=True))
@@ -123,6 +125,13 @@ def open_shop(pool: ConnectionPool) -> Shop:
         },
     )
     return Shop(pool, contents, tags)
+
+
+def returned_id(connection: Connection, query: LiteralString, parameters: list[Any]) -> int:
+    """Run an INSERT ... RETURNING id."""
+    row = connection.execute(query, parameters).fetchone()
+    assert row is not None
+    return row[0]
 
 
 @pytest.fixture

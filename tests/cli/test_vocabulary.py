@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from tests.cli.conftest import Shop, Tagging, data
+from tests.cli.conftest import Shop, Tagging, data, returned_id
 
 
 def active(tagging: Tagging) -> dict[str, int]:
@@ -58,11 +58,12 @@ def test_a_tag_is_not_merged_into_itself(tagging: Tagging, own_shop: Shop):
 def test_candidates_are_accepted_and_refused(tagging: Tagging, own_shop: Shop):
     with own_shop.pool.connection() as connection:
         ids = [
-            connection.execute(
+            returned_id(
+                connection,
                 "INSERT INTO tagging.tag_merge_candidates (source_tag_id, target_tag_id, score, signals)"
                 """ VALUES (%s, %s, %s, '{"letters": 0.8, "vectors": 0.9}') RETURNING id""",
                 [own_shop.tags[source].id, own_shop.tags[target].id, score],
-            ).fetchone()[0]
+            )
             for source, target, score in (("手沖咖啡", "pour over", 0.9), ("unused", "kettle", 0.8))
         ]
     shown = tagging("vocabulary", "candidates")
