@@ -111,10 +111,10 @@ def open_shop(pool: ConnectionPool) -> Shop:
             )
             for external_id, (title, body, created) in texts.items()
         }
-    names: tuple[str, ...] = ("kettle", "pour over", "手沖咖啡", "late delivery", "unused")
+    names = ("kettle", "pour over", "手沖咖啡", "late delivery", "unused")
     normaliser = Normaliser(LibraryLanguageTools())
     new = [NewTag("default", name, normaliser.normal_form(name)) for name in names]
-    tags = dict(zip(names, PostgresVocabularyStore(pool).create_tags(new, MACHINE), strict=True))
+    tags: dict[str, Tag] = dict(zip(names, PostgresVocabularyStore(pool).create_tags(new, MACHINE), strict=True))
     given = assignment(tags["kettle"], 1.0, Method.GIVEN, Origin.HUMAN)
     publish(
         pool,
