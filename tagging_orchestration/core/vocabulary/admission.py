@@ -89,9 +89,8 @@ def with_tags(vocabulary: Vocabulary, tags: Iterable[NewTag]) -> Vocabulary:
         Tag(-number, tag.organization_id, tag.name, tag.normal_form, origin=tag.origin)
         for number, tag in enumerate(tags, start=1)
     ]
-    known = [
-        tag for tag in vocabulary.tags.values() if tag.normal_form not in {tag.normal_form for tag in imagined}
-    ]
+    forms = {tag.normal_form for tag in imagined}
+    known = [tag for tag in vocabulary.tags.values() if tag.normal_form not in forms]
     return Vocabulary(vocabulary.organization_id, [*known, *imagined], vocabulary.aliases, vocabulary.vectors)
 
 

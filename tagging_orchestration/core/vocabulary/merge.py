@@ -92,7 +92,7 @@ def score(signals: PairSignals) -> float:
     what they get wrong: versions and years, denials, narrower terms, short acronyms.
     """
     spelling = _spelling_evidence(signals)
-    meaning = _interpolate(signals.vector, (0.60, 0.75, 0.85, 0.90, 1.0), (0.0, 0.20, 0.45, 0.60, 0.75))
+    meaning = _interpolate(signals.vector, (0.50, 0.60, 0.70, 0.80, 1.0), (0.0, 0.30, 0.55, 0.75, 0.85))
     use = _interpolate(signals.context, (0.50, 1.0), (0.0, 0.25))
     together = 1 - (1 - spelling) * (1 - meaning) * (1 - use)
     if signals.same_spelling:

@@ -1,8 +1,8 @@
 """The vocabulary as a CSV table: writing it, reading it, and planning what a table changes. Pure text in and out.
 
-Columns: name, status, description, parent, aliases (separated by |, a | inside one written \\|), pinned, language,
-origin, usage_count. A table need not have all of them: what is not there is not touched, and neither are tags that
-the table does not name. usage_count is for reading only.
+Columns: name, status, description, parent, aliases, pinned, language, origin, usage_count. Aliases are separated
+by |; inside one, | and \\ have a \\ before them. A table need not have all columns: what is not there is not
+touched, and neither are tags that the table does not name. usage_count is for reading only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _NO = frozenset(("0", "false", "no", "n", "f", ""))
 _STATUSES = (TagStatus.ACTIVE, TagStatus.RETIRED, TagStatus.BLOCKED)
 # A spreadsheet runs a cell that begins like this. A quote before it makes it text, and is taken off on reading.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_ALIAS_SEPARATOR = re.compile(r"(?<!\\)\|")
+_ALIAS = re.compile(r"(?:[^|\\]|\\.|\\$)+", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 Value = TypeVar("Value")
 
@@ -135,7 +136,7 @@ def write_table(tags: Iterable[TagRow]) -> str:
             tag.status,
             tag.description or "",
             name_of.get(tag.parent_id, "") if tag.parent_id is not None else "",
-            "|".join(alias.replace("|", "\\|") for alias, _ in tag.aliases),
+            "|".join(re.sub(r"([|\\])", r"\\\1", alias) for alias, _ in tag.aliases),
             "true" if tag.pinned else "false",
             tag.language or "",
             tag.origin,
@@ -389,7 +390,7 @@ def _parse_flag(text: str) -> bool:
 
 
 def _split_aliases(cell: str) -> Iterable[str]:
-    return (alias.replace("\\|", "|").strip() for alias in _ALIAS_SEPARATOR.split(cell) if alias.strip())
+    return (_ESCAPED.sub(r"\1", alias).strip() for alias in _ALIAS.findall(cell) if alias.strip())
 
 
 def _guard(cell: str) -> str:

@@ -140,11 +140,15 @@ def test_few_contents_are_supported_by_the_corpus_and_by_earlier_proposals() -> 
 
 
 def test_growth_is_bounded_and_the_most_useful_enter() -> None:
-    contents = staged(*[["everywhere", f"pair {number // 2}"] for number in range(100)])
-    settings = TaggerSettings(min_tags=0, new_tags_per_1000=30)
+    contents = staged(*[["everywhere", f"pair {number // 2}"] for number in range(500)])
+    settings = TaggerSettings(min_tags=0, new_tags_per_1000=20)
     new = names(admit(contents, EMPTY, CorpusStatistics(), settings))
-    assert len(new) == 3
+    assert len(new) == 110
     assert new[0] == "everywhere"
+    # What the vocabulary holds already is part of it, and people's tags are not.
+    full = vocabulary(*[(f"old {number}", TagStatus.ACTIVE) for number in range(110)])
+    given = [proposal("theirs", 1.0, given=True), "everywhere"]
+    assert names(admit(staged(given, *[["everywhere"]] * 499), full, CorpusStatistics(), settings)) == ["theirs"]
 
 
 def test_contents_with_too_few_tags_get_what_helps_most_of_them() -> None:
@@ -153,15 +157,29 @@ def test_contents_with_too_few_tags_get_what_helps_most_of_them() -> None:
         ["glaze", "alpha", "solo one"],
         ["glaze", "solo two"],
         ["glaze", "alpha"],
-        [proposal("solo three", 0.9), proposal("solo four", 0.5)],
+        [proposal("solo three", 0.2), proposal("solo four", 0.1)],
     )
-    settings = TaggerSettings(min_tags=2, new_tag_min_support=5, new_tags_per_1000=10_000)
+    settings = TaggerSettings(min_tags=2, new_tag_min_support=5)
     new = admit(contents, known, CorpusStatistics(), settings)
-    assert names(new) == ["alpha", "solo three", "solo two", "solo four"]
-    assert new[0].reason == "best left for 2 contents with too few tags"
+    assert names(new) == ["solo three", "alpha", "solo two", "solo four"]
+    assert new[1].reason == "best left for 2 contents with too few tags"
     # Reuse that suffices leaves no room for new tags.
     enough = vocabulary(("glaze", TagStatus.ACTIVE), ("alpha", TagStatus.ACTIVE))
     assert admit(staged(["glaze", "alpha", "solo"]), enough, CorpusStatistics(), settings) == []
+
+
+def test_no_content_is_left_without_any_tag_for_the_bound() -> None:
+    contents = staged(*[[f"solo {number}", f"other {number}"] for number in range(300)])
+    settings = TaggerSettings(new_tag_min_support=2, new_tags_per_1000=1)
+    new = admit(contents, EMPTY, CorpusStatistics(), settings)
+    assert len(new) == 300
+    assert {tag.normal_form.split()[1] for tag in new} == {str(number) for number in range(300)}
+
+
+def test_a_part_of_a_name_does_not_count_as_a_second_tag() -> None:
+    contents = staged([proposal("machine learning", 0.5), proposal("machine", 0.45), proposal("kiln", 0.01)])
+    new = admit(contents, EMPTY, CorpusStatistics(), TaggerSettings(new_tag_min_support=5))
+    assert "kiln" in names(new)
 
 
 def test_order_of_contents_does_not_matter() -> None:

@@ -51,7 +51,7 @@ def vocabularies(draw: st.DrawFn) -> list[TagRow]:
     return rows
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(vocabularies())
 def test_every_vocabulary_survives_the_round_trip(tags: list[TagRow]) -> None:
     table = write_table(tags)
