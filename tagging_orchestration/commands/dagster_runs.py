@@ -102,6 +102,8 @@ class JobRunner:
 
         A failed run is an outcome, not an exception.
         """
+        import dagster as dg
+
         from tagging_orchestration.definitions.tagging import defs
         from tagging_orchestration.defs.progress import DISPLAY
 
@@ -122,6 +124,9 @@ class JobRunner:
                 tags=tags,
                 raise_on_error=False,
             )
+        except dg.DagsterExecutionInterruptedError:
+            # Between two steps Dagster lets an interrupt through, as an exception of its own.
+            raise KeyboardInterrupt from None
         finally:
             DISPLAY.reset(shown)
             self._display.gates_finished()

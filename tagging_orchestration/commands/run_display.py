@@ -63,7 +63,10 @@ class RunDisplay:
         self._console.print(f"  {text}", style=style, markup=False)
 
     def progress(self, label: str) -> Progress:
-        """A progress callback for one piece of work; the asset steps find it through `defs.progress.DISPLAY`."""
+        """A progress callback for one piece of work; the asset steps find it through `defs.progress.DISPLAY`.
+
+        A total of 0 means that nobody knows it.
+        """
         return self._bar_progress(self._bars, label) if self._bars else self._plain_progress(label)
 
     def step_started(self, name: str) -> None:
@@ -126,7 +129,7 @@ class RunDisplay:
         task = running[-1] if running else bars.add_task(label, total=None)
 
         def report(done: int, total: int) -> None:
-            bars.update(task, description=label, completed=done, total=total)
+            bars.update(task, description=label, completed=done, total=total or None)
 
         return report
 
@@ -135,9 +138,9 @@ class RunDisplay:
 
         def report(done: int, total: int) -> None:
             nonlocal last
-            if time.monotonic() - last >= PLAIN_EVERY_SECONDS and done < total:
+            if time.monotonic() - last >= PLAIN_EVERY_SECONDS and done != total:
                 last = time.monotonic()
-                self.line(f"… {label}: {done:,} of {total:,} ({done / total:.0%})")
+                self.line(f"… {label}: {done:,}" + (f" of {total:,} ({done / total:.0%})" if total else ""))
 
         return report
 
@@ -162,11 +165,13 @@ def _bars(console: Console) -> Bars:
     from rich.text import Text
 
     class Count(MofNCompleteColumn):
-        """How many are done; nothing while nobody knows of how many."""
+        """How many are done, of how many where that is known."""
 
         def render(self, task: Task) -> Text:
             """The column's text."""
-            return Text() if task.total is None else super().render(task)
+            if task.total is not None:
+                return super().render(task)
+            return Text(f"{int(task.completed):,}" if task.completed else "")
 
     return Progress(
         TextColumn(" "),

@@ -219,6 +219,17 @@ def test_load_reports_changes_and_rejected_rows(workshop: Workshop):
     assert workshop.data("history", "texts:k1")["events"][-1]["event_type"] == "dissociated"
 
 
+def test_load_of_a_file_leaves_other_sources_alone(workshop: Workshop):
+    table = (
+        "id,title,text\n1,Second-hand kettle,A used kettle in good shape.\n2,二手磨豆機,狀況良好的二手磨豆機。\n"
+    )
+    (workshop.folder / "market.csv").write_text(table, encoding="utf-8")
+    figures = workshop.data("load", "market.csv")
+    assert (figures["rows_read"], figures["inserted"], figures["tombstoned"]) == (2, 2, 0)
+    assert workshop.data("status")["contents"] == 12
+    assert "no source changed" in workshop.tagging("load", "market.csv").stdout
+
+
 def test_try_suggests_and_writes_nothing(workshop: Workshop):
     before = workshop.data("status")["events"]
     for text in ("A gooseneck kettle for pour over coffee.", "手沖壺適合手沖咖啡"):
