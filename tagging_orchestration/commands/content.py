@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
     from tagging_orchestration.core.models import Content, Tag
     from tagging_orchestration.core.tagging.explanation import Explanation as Decomposition
-    from tagging_orchestration.storage.history import ContentReference, Explanation
+    from tagging_orchestration.storage.history import ContentEvent, ContentReference, Explanation, TagEvent
     from tagging_orchestration.wiring import Project
 
 CONSIDERED = 8
 CONTRIBUTIONS = 8
 TITLE_WIDTH = 60
+WEIGHT_CHANGED = "weight_changed"
 
 
 # ------------------------------------------------------------------------------------------------- a new text
@@ -257,13 +258,15 @@ def history(name: str, kind: str | None, as_of: datetime | None, as_json: bool) 
     with Project() as project:
         found = _content_or_tag(project, name, kind)
         is_tag = hasattr(found, "normal_form")
-        happened = (tag_history if is_tag else content_history)(project.pool, found.id)
-    events = [event for event in happened if as_of is None or event.occurred_at <= as_of]
+        history_of = tag_history if is_tag else content_history
+        events: list[Any] = [
+            event for event in history_of(project.pool, found.id) if as_of is None or event.occurred_at <= as_of
+        ]
     if as_json:
         print_json({"tag" if is_tag else "content": found, "as_of": as_of, "events": events})
         return
     if is_tag:
-        _tag_heading(found, f"{len(events):,} events", as_of)
+        _tag_heading(found, f"{len(events):,} event{'s' if len(events) != 1 else ''}", as_of)
         show(_tag_events(events))
     else:
         _heading(found, as_of)
@@ -383,33 +386,48 @@ def _explanation_view(
 
 
 def _assignment_events(events: Sequence[dict[str, Any]]) -> RenderableType:
-    view = table("History", "when (UTC)", "event", "confidence", "by", "why", wide=["why"])
+    view = table("History", "when (UTC)", "event", "change", "by", wide=["by"])
     for event in events:
-        at = moment(datetime.fromisoformat(event["occurred_at"]))
-        change = _change(event["confidence_before"], event["confidence_after"])
-        view.add_row(at, plain(event["event_type"]), change, plain(event["actor"]), plain(event["reason"]))
+        confidence = _change("", event["confidence_before"], event["confidence_after"])
+        weight = _change("weight ", event["weight_before"], event["weight_after"])
+        view.add_row(
+            moment(datetime.fromisoformat(event["occurred_at"])),
+            plain(event["event_type"]),
+            weight if event["event_type"] == WEIGHT_CHANGED else confidence,
+            plain(_who(event["actor"], event["reason"])),
+        )
     return view
 
 
-def _content_events(events: Sequence[Any]) -> RenderableType:
-    view = table(None, "when (UTC)", "event", "tag", "confidence", "by", "why", wide=["why"])
+def _content_events(events: Sequence[ContentEvent]) -> RenderableType:
+    view = table(None, "when (UTC)", "event", "tag", "change", "by", wide=["by"])
     for event in events:
-        change = _change(event.confidence_before, event.confidence_after)
-        cells = (event.occurred_at, event.event_type, event.name)
-        view.add_row(*map(plain, cells), change, plain(event.actor), plain(event.reason))
+        confidence = _change("", event.confidence_before, event.confidence_after)
+        weight = _change("weight ", event.weight_before, event.weight_after)
+        view.add_row(
+            moment(event.occurred_at),
+            plain(event.event_type),
+            plain(event.name),
+            weight if event.event_type == WEIGHT_CHANGED else confidence,
+            plain(_who(event.actor, event.reason)),
+        )
     return view
 
 
-def _tag_events(events: Sequence[Any]) -> RenderableType:
+def _tag_events(events: Sequence[TagEvent]) -> RenderableType:
     view = table(
-        None, "when (UTC)", "event", "name", "contents after", "by", "why", right=["contents after"], wide=["why"]
+        None, "when (UTC)", "event", "name", "contents after", "by", right=["contents after"], wide=["by"]
     )
     for event in events:
-        cells = (event.occurred_at, event.event_type, event.name, event.usage_count, event.actor, event.reason)
-        view.add_row(*map(plain, cells))
+        cells = (event.occurred_at, event.event_type, event.name, event.usage_count)
+        view.add_row(*map(plain, cells), plain(_who(event.actor, event.reason)))
     return view
 
 
-def _change(before: float | None, after: float | None) -> str:
+def _who(actor: str, reason: str | None) -> str:
+    return f"{actor}, {reason}" if reason else actor
+
+
+def _change(what: str, before: float | None, after: float | None) -> str:
     shown = ["" if value is None else f"{value:.2f}" for value in (before, after)]
-    return shown[1] if not shown[0] or shown[0] == shown[1] else f"{shown[0]} → {shown[1]}".rstrip()
+    return what + (shown[1] if not shown[0] or shown[0] == shown[1] else f"{shown[0]} → {shown[1]}".rstrip())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDEST = 100
+WIDE_COLUMN = 24
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -50,6 +51,7 @@ def table(title: str | None, *columns: str, right: Sequence[str] = (), wide: Seq
         title_style="bold",
         box=box.SIMPLE_HEAD,
         header_style="bold",
+        show_edge=False,
         pad_edge=False,
         expand=bool(wide),
     )
@@ -60,6 +62,7 @@ def table(title: str | None, *columns: str, right: Sequence[str] = (), wide: Seq
             no_wrap=column in right,
             overflow="fold",
             ratio=1 if column in wide else None,
+            min_width=WIDE_COLUMN if column in wide else None,
         )
     return made
 

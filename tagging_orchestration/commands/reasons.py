@@ -31,8 +31,7 @@ def reason(evidence: Evidence) -> str:
             return f"{cause}: {_place(detail)}" if "text" in detail else cause
         case "neighbour":
             voters = detail.get("voters", len(detail.get("neighbours", ())))
-            carried = f"{_number(voters)} similar content{'s carry' if voters != 1 else ' carries'} it"
-            return f"{carried} too"
+            return f"{_number(voters)} similar content{'s carry' if voters != 1 else ' carries'} it"
         case "vocabulary" if detail.get("match") == "vector":
             return f"near in meaning ({evidence.score:.2f})"
         case "vocabulary":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STATUSES = ("active", "retired", "blocked", "merged", "all")
 SHORTEST_PREFIX = 6
 CHANGES_SHOWN = 30
+# Signals that help the computation and tell a person nothing.
+SILENT_SIGNALS = frozenset({"length", "han"})
 
 
 @click.group
@@ -107,20 +109,26 @@ def candidates(limit: int, as_json: bool) -> None:
         return
     view = table(None, "id", "merge", "into", "score", "because", right=["id", "score"], wide=["because"])
     for pair in found:
-        because = ", ".join(
-            f"{name.replace('_', ' ')} {value:.2f}" if isinstance(value, float) else f"{value}"
-            for name, value in pair.signals.items()
-        )
         view.add_row(
             str(pair.id),
             plain(f"{pair.source_name} ({pair.source_usage})"),
             plain(f"{pair.target_name} ({pair.target_usage})"),
             plain(pair.score),
-            plain(because),
+            plain(_signals(pair.signals)),
         )
     show(view if found else "  no pair waits for a decision")
     if found:
         note("tagging vocabulary accept ID, or refuse ID: a refusal is remembered")
+
+
+def _signals(signals: Mapping[str, Any]) -> str:
+    """What speaks for one tag: likenesses as numbers, circumstances by their name."""
+    told = {
+        name.replace("_", " "): value for name, value in signals.items() if value and name not in SILENT_SIGNALS
+    }
+    return ", ".join(
+        f"{name} {value:.2f}" if isinstance(value, float) and value != 1 else name for name, value in told.items()
+    )
 
 
 @vocabulary.command

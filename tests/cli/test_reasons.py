@@ -26,11 +26,11 @@ TITLE = {"field": "title", "start": 0, "end": 6, "text": "kettle", "count": 1}
         ),
         (
             Evidence(Method.NEIGHBOUR, 0.5, {"neighbours": [], "voters": 3, "asked": 10}),
-            "three similar contents carry it too",
+            "three similar contents carry it",
         ),
         (
             Evidence(Method.NEIGHBOUR, 0.5, {"neighbours": [{"content_id": 1, "similarity": 0.9}]}),
-            "one similar content carries it too",
+            "one similar content carries it",
         ),
         (
             Evidence(Method.RULE, 0.95, {"rule": "late", **TITLE, "text": "too late"}),
@@ -53,7 +53,7 @@ def test_people_come_first_and_nothing_is_said_twice():
         Evidence(Method.GIVEN, 1.0, {}),
     ]
     assert why(evidence) == (
-        "given by people; “kettle” in the title; near in meaning (0.80); two similar contents carry it too"
+        "given by people; “kettle” in the title; near in meaning (0.80); two similar contents carry it"
     )
 
 
