@@ -255,7 +255,9 @@ CREATE TABLE tagging.generated_tags (
     normal_forms text[] NOT NULL,
     generated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX generated_tags_normal_forms ON tagging.generated_tags USING gin (normal_forms);
+-- Without the list of pending entries, which every look-up would have to read through.
+CREATE INDEX generated_tags_normal_forms ON tagging.generated_tags USING gin (normal_forms)
+    WITH (fastupdate = off);
 
 CREATE TABLE tagging.content_tags (
     content_id bigint NOT NULL,
