@@ -10,7 +10,6 @@ from tagging_orchestration.core.models import GeneratedTags
 from tagging_orchestration.storage.connection import transaction
 from tagging_orchestration.storage.evidence import proposals_from, proposals_json
 
-
 # Up to so many forms are looked up one by one; for more, reading all staged forms once is faster.
 _SOME = 1_000
 

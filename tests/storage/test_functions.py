@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 from tagging_orchestration.core.errors import UnknownName
 from tagging_orchestration.core.models import Evidence, GeneratedTags, Method, Origin, Proposal
 from tagging_orchestration.storage import history, merges
+from tagging_orchestration.storage.embedding_indexes import ensure_index
 from tagging_orchestration.storage.generated import PostgresGeneratedStore
 from tagging_orchestration.storage.vocabulary import PostgresVocabularyStore
 from tagging_orchestration.storage.vocabulary_changes import VocabularyEditor
@@ -359,3 +360,28 @@ def test_functions_serve_an_empty_database(pool: ConnectionPool) -> None:
             "replay_differences()",
         ):
             assert connection.execute(f"SELECT * FROM tagging.{call}").fetchall() == []
+
+
+def test_similarity_uses_the_models_index(pool: ConnectionPool) -> None:
+    (content,) = add_contents(pool, "text")
+    store_vectors(pool, {content: unit(1, 0, 0)})
+    ensure_index(pool, "content_embeddings", "m", 3)
+    with pool.connection() as connection:
+        connection.execute(
+            """
+            INSERT INTO tagging.content_embeddings (text_hash, model, dimension, embedding)
+            SELECT 'hash ' || i, 'm', 3, ARRAY[1, i, 1]::vector FROM generate_series(1, 3000) AS i
+            """
+        )
+    ensure_index(pool, "content_embeddings", "m", 3)
+    with pool.connection() as connection:
+        connection.execute("ANALYZE tagging.content_embeddings")
+        connection.execute("SELECT tagging.match_contents_by_embedding('[1,0,0]'::vector, 0.5, 3, 'm')")
+    with pool.connection() as connection, connection.transaction():
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    with pool.connection() as connection:
+        used = connection.execute(
+            "SELECT sum(idx_scan) FROM pg_stat_user_indexes WHERE indexrelname LIKE 'content_embeddings_hnsw%%'",
+        ).fetchone()
+    assert used is not None
+    assert used[0] >= 1

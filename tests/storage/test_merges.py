@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from uuid import uuid4
 
 import numpy as np
@@ -271,3 +272,33 @@ def test_plain_sql_merge_takes_assignments_along(pool: ConnectionPool) -> None:
         )
     assert state(pool) == {(content, three.id): (0.9, "machine")}
     assert differences(pool) == []
+
+
+def test_merging_while_others_publish_loses_nothing(pool: ConnectionPool) -> None:
+    contents = add_contents(pool, *(f"text {number}" for number in range(80)))
+    tags = add_tags(pool, *(f"spelling {number}" for number in range(6)))
+    target = tags[0]
+    wanted = {content: [assignment(tag) for tag in tags[place % 3 :: 3]] for place, content in enumerate(contents)}
+    started = threading.Barrier(2)
+
+    def publish_all() -> None:
+        started.wait()
+        for start in range(0, len(contents), 8):
+            publish(pool, {content: wanted[content] for content in contents[start : start + 8]})
+
+    publisher = threading.Thread(target=publish_all)
+    publisher.start()
+    started.wait()
+    operations = [merges.merge(pool, tag.id, target.id, PERSON).operation_id for tag in tags[1:]]
+    publisher.join()
+
+    assert set(state(pool)) == {(content, target.id) for content in contents}
+    for operation in reversed(operations):
+        merges.undo(pool, operation, PERSON)
+    assert {status for _, status in statuses(pool)} == {"active"}
+    assert differences(pool) == []
+
+
+def statuses(pool: ConnectionPool) -> list[tuple[int, str]]:
+    with pool.connection() as connection:
+        return connection.execute("SELECT id, status FROM tagging.tags").fetchall()

@@ -441,6 +441,11 @@ BEGIN ATOMIC
     LIMIT 1;
 END;
 
+-- The type that vectors of a dimension are indexed as (storage/embedding_indexes.py): the same cast finds the index.
+CREATE FUNCTION tagging.indexed_type(dimensions integer) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN format('%s(%s)', CASE WHEN dimensions BETWEEN 2001 AND 4000 THEN 'halfvec' ELSE 'vector' END, dimensions);
+
 -- Active tags whose names are nearest to a vector (cosine). Vectors of different models cannot be compared: give
 -- the model when two of the same dimension are in use.
 CREATE FUNCTION tagging.match_tags_by_embedding(
@@ -456,17 +461,17 @@ BEGIN
     RETURN QUERY EXECUTE format(
         'SELECT t.id, t.name, 1 - near.distance
         FROM (
-            SELECT e.tag_id, e.embedding::vector(%1$s) <=> $1 AS distance
+            SELECT e.tag_id, e.embedding::%1$s <=> $1::%1$s AS distance
             FROM tagging.tag_embeddings AS e
             WHERE e.model = %2$L
-            ORDER BY e.embedding::vector(%1$s) <=> $1
+            ORDER BY e.embedding::%1$s <=> $1::%1$s
             LIMIT 2 * $3 + 20
         ) AS near
         JOIN tagging.tags AS t ON t.id = near.tag_id
         WHERE t.status = ''active'' AND 1 - near.distance > $2
         ORDER BY near.distance, t.id
         LIMIT $3',
-        dimensions,
+        tagging.indexed_type(dimensions),
         coalesce(model, tagging.tag_model(dimensions))
     )
     USING query_embedding, match_threshold, match_count;
@@ -508,10 +513,10 @@ BEGIN
     RETURN QUERY EXECUTE format(
         'SELECT c.id, c.title, c.source, c.external_id, 1 - near.distance
         FROM (
-            SELECT e.text_hash, e.organization_id, e.embedding::vector(%1$s) <=> $1 AS distance
+            SELECT e.text_hash, e.organization_id, e.embedding::%1$s <=> $1::%1$s AS distance
             FROM tagging.content_embeddings AS e
             WHERE e.model = %2$L
-            ORDER BY e.embedding::vector(%1$s) <=> $1
+            ORDER BY e.embedding::%1$s <=> $1::%1$s
             LIMIT 2 * $3 + 20
         ) AS near
         JOIN tagging.contents AS c
@@ -519,7 +524,7 @@ BEGIN
         WHERE c.deleted_at IS NULL AND 1 - near.distance > $2
         ORDER BY near.distance, c.id
         LIMIT $3',
-        dimensions,
+        tagging.indexed_type(dimensions),
         model
     )
     USING query_embedding, match_threshold, match_count;
