@@ -136,10 +136,6 @@ class ContentStore(Protocol):
         """Let failed contents be tried again at once, the named ones or all; how many there were."""
         ...
 
-    def mark_stale(self, content_ids: Sequence[int], context: ChangeContext) -> int:
-        """Make contents pending although their text did not change (a tag of theirs did); how many there were."""
-        ...
-
 
 class EmbeddingStore(Protocol):
     """Vectors of texts and of tag names."""
