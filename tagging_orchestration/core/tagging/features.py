@@ -66,7 +66,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("ragged_name", -1, "a piece of a longer name, or a name with a lower-case word before it"),
     Feature("acronym", 0, "written in capitals"),
     Feature("mixed", 0, "holds digits, signs or inner capitals"),
-    Feature("length", 0, "logarithm of the number of characters of a Latin name"),
+    Feature("length", 0, "logarithm of a Latin name's characters over the usual number; 0 in Chinese"),
     Feature("han", 0, "written in Chinese characters"),
     Feature("han_word", 0, "a single word of the Chinese segmenter"),
     Feature("han_odd", 0, "an odd number of Chinese characters"),
@@ -88,6 +88,8 @@ FEATURES: tuple[Feature, ...] = (
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
 MEANINGS = {feature.name: feature.meaning for feature in FEATURES}
 
+# Letters of a usual Latin candidate: a Chinese one, which has no such length, counts as one of these.
+_USUAL_LENGTH = 8
 _DEFAULT_RARITY = 0.7
 _RELIABLE_DOCUMENTS = 30
 
@@ -193,7 +195,7 @@ class FeatureExtractor:
             values["han_word"] = float(words == 1)
             values["han_odd"] = float(len(name) % 2)
         else:
-            values["length"] = math.log(len(name)) / 3
+            values["length"] = math.log(len(name) / _USUAL_LENGTH) / 3
             lower = end.text.lower()
             values["adjective_ending"] = float(
                 lower.endswith(lexicon.ADJECTIVE_ENDINGS) and not lower.endswith(lexicon.NOT_ADJECTIVE_ENDINGS)

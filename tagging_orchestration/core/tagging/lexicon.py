@@ -140,6 +140,7 @@ only daily weekly monthly quarterly poly sicily thermopoly woolly curly silly
 """)
 
 CHINESE_BREAK = _words("""
+每天 搭配 建議 不用 謝謝 谢谢 請問 请问 可惜 收到 希望 改進 麻煩 麻烦 以免 差多少 多少
 的 了 在 是 和 與 与 及 或 而 但 也 都 就 又 還 还 很 更 最 太 不 沒 没 沒有 没有 被 把 將 将 對 对 對於
 对于 從 从 向 往 於 于 以 以及 因 因為 因为 因此 所以 由 由於 由于 為 为 為了 为了 之 其 其中 其他 其它 此
 這 这 這個 这个 這些 这些 這樣 这样 這種 这种 那 那個 那个 那些 那麼 那么 哪 哪些 哪個 哪个 什麼 什么 怎麼
@@ -187,9 +188,6 @@ CHINESE_WEAK = _words("""
 # Who speaks and is spoken to: the mark of conversation.
 ENGLISH_PRONOUNS = _words("""
 i i'm i've i'd i'll me my mine myself you your yours you're you've you'd you'll yourself im ive
-""")
-CHINESE_PRONOUNS = _words("""
-我 我們 我们 你 你們 你们 您 大家 自己
 """)
 
 # English words beside which the next or last word is a verb, or a noun.

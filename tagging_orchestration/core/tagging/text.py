@@ -29,6 +29,12 @@ _WORD = re.compile(
 _SENTENCE_END = re.compile(r"[.!?。！？\n\r]")
 _UNIT = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _NUMBER = re.compile(r"[\d.,:+-]+(?:st|nd|rd|th|s|pm|am|k|m|bn|x|%|px|kg|g|mg|ml|l|cm|mm|km|oz|lb|lbs|ft|in|c|f)?")
+_CHINESE_COUNT = re.compile(
+    "[第每前後后近]?[零〇一二三四五六七八九十百千萬万億亿兩两幾几半數数多]+"
+    "[個个組组支天次步段只隻件年月日週周位種种項项條条張张杯歲岁元塊块分秒時时點点度倍家名層层台頁页字遍度校公里克斤]{0,2}"
+)
+# "很細", "有點苦", "太重": a degree word with what it grades says how something is, not what it is.
+_CHINESE_DEGREE = re.compile("很.{1,2}|有[點点].{1,2}|太(?![陽阳太空極极]).")
 _CASED = re.compile(r"[^\W\d_]")
 # At one pronoun in 20 words a text is wholly conversational: abstracts have a share of .00, news .00 to .01,
 # product reviews .06, questions .10.
@@ -89,7 +95,8 @@ class AnalysedText:
     """Title and body cut into tokens; runs are half-open token ranges without a parting word in them.
 
     `conversational` is 0 for formal prose and 1 where I and you speak (reviews, questions, complaints), judged by
-    pronouns and question marks; `cased` is False where capitals say nothing (all lower or all upper case).
+    pronouns and question marks; always 0 for Chinese, for want of labelled Chinese conversation. `cased` is False
+    where capitals say nothing (all lower or all upper case), `title_cased` where those of the title do not.
     """
 
     title: str
@@ -138,7 +145,6 @@ class TextAnalyser:
         title_tokens = len(tokens)
         self._tokenise(body, BODY, body_start, language, sentence + bool(title_tokens), tokens)
         questions = title.count("?") + body.count("?") + title.count("？") + body.count("？")
-        pronouns = sum(token.word.pronoun for token in tokens)
         letters = "".join(token.text for token in tokens[: min(len(tokens), 400)])
         upper = sum(character.isupper() for character in letters)
         cased = bool(upper) and upper < 0.6 * max(1, len(_CASED.findall(letters)))
@@ -149,7 +155,7 @@ class TextAnalyser:
             tokens=tuple(tokens),
             runs=tuple(_runs(tokens)),
             title_tokens=title_tokens,
-            conversational=round(min(1.0, _PRONOUN_GAIN * (pronouns + questions) / max(20, len(tokens))), 4),
+            conversational=0.0 if language.startswith("zh") else _conversational(tokens, questions),
             cased=cased,
             title_cased=_is_title_cased(tokens[:title_tokens]),
         )
@@ -216,7 +222,7 @@ class TextAnalyser:
             units=units,
             lemma_units=tuple(self._lemma(unit, language) for unit in units),
             grade=self._grade(text, lower, language),
-            pronoun=lower in lexicon.ENGLISH_PRONOUNS or text in lexicon.CHINESE_PRONOUNS,
+            pronoun=lower in lexicon.ENGLISH_PRONOUNS,
             unspaced=has_han(text[:1]) or has_han(text[-1:]),
         )
 
@@ -235,8 +241,10 @@ class TextAnalyser:
         return Grade.WEAK if len(text) < 3 and not text.isupper() else Grade.PLAIN
 
     def _chinese_grade(self, text: str) -> Grade:
-        if text in lexicon.CHINESE_BREAK:
+        if text in lexicon.CHINESE_BREAK or _CHINESE_DEGREE.fullmatch(text):
             return Grade.BREAK
+        if _CHINESE_COUNT.fullmatch(text):
+            return Grade.NUMBER
         return Grade.WEAK if len(text) < 2 or text in lexicon.CHINESE_WEAK else Grade.PLAIN
 
     def _english_grade(self, text: str, lower: str) -> Grade:
@@ -264,6 +272,11 @@ class TextAnalyser:
         if lower.endswith("ed") and len(lower) > 4 and lemma != lower:
             return Grade.PARTICIPLE
         return Grade.PLAIN
+
+
+def _conversational(tokens: list[Token], questions: int) -> float:
+    pronouns = sum(token.word.pronoun for token in tokens)
+    return round(min(1.0, _PRONOUN_GAIN * (pronouns + questions) / max(20, len(tokens))), 4)
 
 
 def _is_initial(gap: str, tokens: list[Token]) -> bool:
