@@ -26,6 +26,12 @@ from tagging_orchestration.storage.connection import transaction
 
 MAX_ERROR_CHARACTERS = 2_000
 LONGEST_RETRY_MINUTES = 24 * 60
+INDEX_SCANS_ONLY = """
+    SELECT
+        set_config('enable_seqscan', 'off', true),
+        set_config('enable_bitmapscan', 'off', true),
+        set_config('max_parallel_workers_per_gather', '0', true)
+"""
 DATE_TRUNC_UNITS = {"monthly": "month", "weekly": "week", "daily": "day"}
 
 # Changed text. Index: content_ledger_stale, which holds the pending rows and no others.
@@ -59,36 +65,15 @@ class PostgresContentStore:
 
     def pending_ids(self, scope: Scope, tagger_version_id: int) -> list[int]:
         """Ids of pending contents in the scope, newest first; dead letters and retries not due excluded."""
-        query = sql.SQL("""
-            SELECT content_id
-            FROM ({pending}) AS p
-            WHERE {due}
-            ORDER BY content_created_at DESC, content_id DESC
-            LIMIT %(limit)s
-        """)
-        pending, values = _pending(scope, tagger_version_id)
+        query, values = pending_ids_query(scope, tagger_version_id)
         with _look_up(self._pool) as connection, connection.cursor(row_factory=scalar_row) as cursor:
-            return cursor.execute(query.format(pending=pending, due=_DUE), values).fetchall()
+            return cursor.execute(query, values).fetchall()
 
     def pending_count(self, scope: Scope, tagger_version_id: int) -> PendingCount:
         """How many contents `pending_ids` would give, by reason, without regard to the scope's limit."""
-        # Index of the last count: content_ledger_failed.
-        query = sql.SQL("""
-            SELECT
-                count(*) FILTER (WHERE reason = 'text' AND {due}) AS stale_text,
-                count(*) FILTER (WHERE reason = 'version' AND {due}) AS stale_version,
-                count(*) FILTER (WHERE retry_at > now()) AS waiting,
-                (
-                    SELECT count(*)
-                    FROM tagging.content_ledger
-                    WHERE failed_version_id = %(version)s AND {scope}
-                ) AS failed
-            FROM ({pending}) AS p
-        """)
-        pending, values = _pending(scope, tagger_version_id)
+        query, values = pending_count_query(scope, tagger_version_id)
         with _look_up(self._pool) as connection, connection.cursor(row_factory=class_row(PendingCount)) as cursor:
-            cursor.execute(query.format(pending=pending, due=_DUE, scope=_restrictions(scope)), values)
-            (counts,) = cursor.fetchall()
+            (counts,) = cursor.execute(query, values).fetchall()
             return counts
 
     def pending_periods(
@@ -100,39 +85,10 @@ class PostgresContentStore:
         include_stale_version: bool,
     ) -> list[PendingPeriod]:
         """Pending contents by time partition (see core.planning.clamp_to_partition), newest first."""
-        query = sql.SQL("""
-            SELECT
-                least(
-                    greatest(date_trunc(%(unit)s, content_created_at, 'UTC'), %(first)s::timestamptz),
-                    %(present)s::timestamptz
-                ) AS start,
-                count(*) AS count,
-                max(changed_at) AS newest_change,
-                left(
-                    encode(
-                        sha256(
-                            convert_to(
-                                string_agg(content_id || ':' || input_hash, ',' ORDER BY content_id), 'UTF8'
-                            )
-                        ),
-                        'hex'
-                    ),
-                    16
-                ) AS batch_hash
-            FROM ({pending}) AS p
-            WHERE {due}
-            GROUP BY start
-            ORDER BY start DESC
-        """)
         scope = Scope(include_stale_version=include_stale_version)
-        pending, values = _pending(scope, tagger_version_id)
-        values |= {
-            "unit": DATE_TRUNC_UNITS[partitions.period],
-            "first": first_period(partitions.start, partitions.period),
-            "present": period_start(now, partitions.period),
-        }
+        query, values = pending_periods_query(scope, tagger_version_id, partitions, now)
         with _look_up(self._pool) as connection, connection.cursor(row_factory=class_row(PendingPeriod)) as cursor:
-            return cursor.execute(query.format(pending=pending, due=_DUE), values).fetchall()
+            return cursor.execute(query, values).fetchall()
 
     # -------------------------------------------------------------------------------------------- contents
 
@@ -253,6 +209,72 @@ class PostgresContentStore:
             return released
 
 
+def pending_ids_query(scope: Scope, tagger_version_id: int) -> tuple[sql.Composed, dict[str, Any]]:
+    """The query of `pending_ids` and its parameters."""
+    query = sql.SQL("""
+        SELECT content_id
+        FROM ({pending}) AS p
+        WHERE {due}
+        ORDER BY content_created_at DESC, content_id DESC
+        LIMIT %(limit)s
+    """)
+    pending, values = _pending(scope, tagger_version_id)
+    return query.format(pending=pending, due=_DUE), values
+
+
+def pending_count_query(scope: Scope, tagger_version_id: int) -> tuple[sql.Composed, dict[str, Any]]:
+    """The query of `pending_count` and its parameters. Index of the last count: content_ledger_failed."""
+    query = sql.SQL("""
+        SELECT
+            count(*) FILTER (WHERE reason = 'text' AND {due}) AS stale_text,
+            count(*) FILTER (WHERE reason = 'version' AND {due}) AS stale_version,
+            count(*) FILTER (WHERE retry_at > now()) AS waiting,
+            (
+                SELECT count(*)
+                FROM tagging.content_ledger
+                WHERE failed_version_id = %(version)s AND {scope}
+            ) AS failed
+        FROM ({pending}) AS p
+    """)
+    pending, values = _pending(scope, tagger_version_id)
+    return query.format(pending=pending, due=_DUE, scope=_restrictions(scope)), values
+
+
+def pending_periods_query(
+    scope: Scope, tagger_version_id: int, partitions: PartitionSettings, now: datetime
+) -> tuple[sql.Composed, dict[str, Any]]:
+    """The query of `pending_periods` and its parameters."""
+    query = sql.SQL("""
+        SELECT
+            least(
+                greatest(date_trunc(%(unit)s, content_created_at, 'UTC'), %(first)s::timestamptz),
+                %(present)s::timestamptz
+            ) AS start,
+            count(*) AS count,
+            max(changed_at) AS newest_change,
+            left(
+                encode(
+                    sha256(
+                        convert_to(string_agg(content_id || ':' || input_hash, ',' ORDER BY content_id), 'UTF8')
+                    ),
+                    'hex'
+                ),
+                16
+            ) AS batch_hash
+        FROM ({pending}) AS p
+        WHERE {due}
+        GROUP BY start
+        ORDER BY start DESC
+    """)
+    pending, values = _pending(scope, tagger_version_id)
+    values |= {
+        "unit": DATE_TRUNC_UNITS[partitions.period],
+        "first": first_period(partitions.start, partitions.period),
+        "present": period_start(now, partitions.period),
+    }
+    return query.format(pending=pending, due=_DUE), values
+
+
 def _pending(scope: Scope, tagger_version_id: int) -> tuple[sql.Composed, dict[str, Any]]:
     """The query for the scope's pending ledger rows, and the values of its parameters."""
     restrictions = _restrictions(scope)
@@ -286,13 +308,14 @@ def _restrictions(scope: Scope) -> sql.Composed:
 
 @contextmanager
 def _look_up(pool: ConnectionPool) -> Iterator[Connection]:
-    """A transaction whose queries use the indexes of the ledger.
+    """A transaction whose queries walk the indexes of the ledger.
 
     Statistics lag: right after a bulk load or a drained backlog the planner takes every row for pending and would
-    read the whole ledger to find none (docs/pending.md).
+    read the whole ledger to find none. Bitmap scans would do little better, because they do not mark the index
+    entries they find dead, and starting parallel workers takes longer than the look-up (docs/pending.md).
     """
     with transaction(pool) as connection:
-        connection.execute("SET LOCAL enable_seqscan = off")
+        connection.execute(INDEX_SCANS_ONLY)
         yield connection
 
 

@@ -35,7 +35,8 @@ def add(
     ids = [
         run(
             pool,
-            "INSERT INTO tagging.contents (organization_id, source, external_id, title, body, given_tags, created_at)"
+            "INSERT INTO tagging.contents"
+            " (organization_id, source, external_id, title, body, given_tags, created_at)"
             " VALUES (%s, 'shop', gen_random_uuid()::text, '包裹', 'late', '{物流,late}', %s) RETURNING id",
             organization,
             moment,
