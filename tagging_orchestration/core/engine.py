@@ -245,7 +245,7 @@ class TaggingEngine:
                 decision = self.decide(generated, vocabulary)
                 faults = decision_faults(decision, self.parameters)
                 if faults:
-                    failures.append(Failure(generated.content_id, "; ".join(faults), permanent=True))
+                    failures.append(_faulty(generated, faults))
                 else:
                     decisions.append(decision)
             total += self.stores.assignments.publish(decisions, self.version_id, context)
@@ -382,7 +382,7 @@ class TaggingEngine:
             raise
         except Exception as error:
             if len(inputs) == 1:
-                return [], [_failure(inputs[0].content.id, error)]
+                return [], [_failure(inputs[0].content, error)]
             results = [self._tag_batch(tagger, [item]) for item in inputs]
             return (
                 [row for rows, _ in results for row in rows],
@@ -392,7 +392,7 @@ class TaggingEngine:
         for row in generated:
             faults = proposal_faults(row)
             if faults:
-                failures.append(Failure(row.content_id, "; ".join(faults), permanent=True))
+                failures.append(_faulty(row, faults))
             else:
                 good.append(row)
         return good, failures
@@ -413,9 +413,13 @@ def _tag_text(tag: Tag) -> str:
     return f"{tag.name}: {tag.description}" if tag.description else tag.name
 
 
-def _failure(content_id: int, error: Exception) -> Failure:
+def _failure(content: Content, error: Exception) -> Failure:
     kind = "" if isinstance(error, TaggingError) else f"{type(error).__name__}: "
-    return Failure(content_id, f"{kind}{error}", permanent=True)
+    return Failure(content.id, f"{kind}{error}", permanent=True, input_hash=content.input_hash)
+
+
+def _faulty(generated: GeneratedTags, faults: Sequence[str]) -> Failure:
+    return Failure(generated.content_id, "; ".join(faults), permanent=True, input_hash=generated.input_hash)
 
 
 SAMPLES = 5
