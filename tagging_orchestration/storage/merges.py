@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.core.errors import UnknownName, VocabularyError
-from tagging_orchestration.core.models import ChangeContext, MergeProposal, Tag, TagStatus
+from tagging_orchestration.core.models import ChangeContext, MergeProposal, Origin, Tag, TagStatus
 from tagging_orchestration.core.parameters import VocabularySettings
 from tagging_orchestration.core.vocabulary.merge import CoUsage, find_merges
 from tagging_orchestration.storage.connection import transaction
@@ -117,7 +117,8 @@ def find_and_apply(
     merged = []
     for proposal in plan.automatic:
         try:
-            merged.append(merge(pool, proposal.source_tag_id, proposal.target_tag_id, context, proposal))
+            pair = proposal.source_tag_id, proposal.target_tag_id
+            merged.append(merge(pool, *pair, context, proposal.score, Origin.MACHINE))
         except VocabularyError:
             # Somebody else changed one of the two since the vocabulary was read; the next look sees it anew.
             continue
@@ -139,13 +140,14 @@ def merge(
     source_tag_id: int,
     target_tag_id: int,
     context: ChangeContext,
-    proposal: MergeProposal | None = None,
+    score: float | None = None,
+    origin: Origin = Origin.HUMAN,
 ) -> AppliedMerge:
     """Make one tag an alias of another, in one transaction and one operation.
 
     The source's assignments become the target's (a content that has both keeps the better confidence, and a
-    person's word wins), its aliases and children too, and its name is left as an alias. Raises UnknownName for an
-    id without a tag, VocabularyError when the two cannot be merged as they stand.
+    person's word wins), its aliases and children too, and its name is left as an alias of this origin. Raises
+    UnknownName for an id without a tag, VocabularyError when the two cannot be merged as they stand.
     """
     operation_id = uuid4()
     context = replace(context, operation_id=operation_id)
@@ -153,7 +155,7 @@ def merge(
         lock_vocabulary(connection, exclusive=True)
         source, target = _two_tags(connection, source_tag_id, target_tag_id)
         _hand_over_children(connection, source, target)
-        _leave_alias(connection, source, target, "human" if proposal is None else "machine")
+        _leave_alias(connection, source, target, origin)
         connection.execute(
             "UPDATE tagging.tags SET status = 'merged', merged_into_id = %s WHERE id = %s", [target.id, source.id]
         )
@@ -168,7 +170,7 @@ def merge(
                 source.organization_id,
                 source.id,
                 target.id,
-                proposal.score if proposal else None,
+                score,
                 context.actor,
             ],
         )
@@ -179,7 +181,7 @@ def merge(
         source.name,
         target.id,
         target.name,
-        proposal.score if proposal else None,
+        score,
     )
 
 
@@ -224,8 +226,7 @@ def undo(pool: ConnectionPool, operation_id: UUID, context: ChangeContext) -> Un
 def accept(pool: ConnectionPool, candidate_id: int, context: ChangeContext) -> AppliedMerge:
     """Merge a waiting pair, the way round it is shown. Raises as `merge` does."""
     candidate = _open_candidate(pool, candidate_id)
-    proposal = MergeProposal(candidate.source_tag_id, candidate.target_tag_id, candidate.score, candidate.signals)
-    return merge(pool, candidate.source_tag_id, candidate.target_tag_id, context, proposal)
+    return merge(pool, candidate.source_tag_id, candidate.target_tag_id, context, candidate.score)
 
 
 def refuse(pool: ConnectionPool, candidate_id: int, context: ChangeContext) -> MergeCandidate:
@@ -428,7 +429,7 @@ def _hand_over_children(connection: Connection, source: Tag, target: Tag) -> Non
     connection.execute("UPDATE tagging.tags SET parent_id = %s WHERE parent_id = %s", [target.id, source.id])
 
 
-def _leave_alias(connection: Connection, source: Tag, target: Tag, origin: str) -> None:
+def _leave_alias(connection: Connection, source: Tag, target: Tag, origin: Origin) -> None:
     # Index: tag_aliases_tag.
     connection.execute("UPDATE tagging.tag_aliases SET tag_id = %s WHERE tag_id = %s", [target.id, source.id])
     connection.execute(
@@ -437,7 +438,7 @@ def _leave_alias(connection: Connection, source: Tag, target: Tag, origin: str) 
         VALUES (%s, %s, %s, %s, %s)
         ON CONFLICT (organization_id, normal_form) DO UPDATE SET tag_id = excluded.tag_id
         """,
-        [source.organization_id, source.name, source.normal_form, target.id, origin],
+        [source.organization_id, source.name, source.normal_form, target.id, str(origin)],
     )
 
 

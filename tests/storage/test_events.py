@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import LiteralString
 
 import psycopg
 import pyarrow.parquet as pq
@@ -41,30 +40,30 @@ def this_month() -> str:
     return f"tag_events_y{datetime.now(UTC):%Ym%m}"
 
 
-@pytest.mark.parametrize("statement", ["UPDATE {} SET actor = 'nobody'", "DELETE FROM {}", "TRUNCATE {}"])
-@pytest.mark.parametrize("on", ["parent", "partition"])
-def test_events_are_append_only(pool: ConnectionPool, statement: LiteralString, on: str) -> None:
+def test_events_are_append_only(pool: ConnectionPool) -> None:
     add_tags(pool, "glaze")
-    table = sql.Identifier("tagging", "tag_events" if on == "parent" else this_month())
-    with pool.connection() as connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
-        connection.execute(sql.SQL(statement).format(table))
+    changes = ("UPDATE {} SET actor = 'nobody'", "DELETE FROM {}", "TRUNCATE {}")
+    for table in ("tag_events", this_month()):
+        for change in changes:
+            statement = sql.SQL(change).format(sql.Identifier("tagging", table))
+            refusal = pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only")
+            with pool.connection() as connection, refusal:
+                connection.execute(statement)
     assert [event[0] for event in events(pool)] == ["created"]
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
+def test_history_cannot_be_gone_around(pool: ConnectionPool) -> None:
+    add_tags(pool, "glaze")
+    statements = (
         "DELETE FROM tagging.tags",
         "TRUNCATE tagging.tags CASCADE",
         "TRUNCATE tagging.content_tags",
         "TRUNCATE tagging.contents CASCADE",
         "DELETE FROM tagging.erasures",
-    ],
-)
-def test_history_cannot_be_gone_around(pool: ConnectionPool, statement: LiteralString) -> None:
-    add_tags(pool, "glaze")
-    with pool.connection() as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute(statement)
+    )
+    for statement in statements:
+        with pool.connection() as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)
 
 
 def test_later_partitions_are_guarded_too(pool: ConnectionPool) -> None:

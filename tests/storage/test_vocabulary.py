@@ -371,17 +371,3 @@ def test_import_is_all_or_nothing(pool: ConnectionPool, editor: VocabularyEditor
     with pytest.raises(VocabularyError, match="row 2, name: '馬克杯' is an alias of 'mug'"):
         import_table(pool, ORGANIZATION, "name\n馬克杯\n", NORMALISER, PERSON)
     assert full_state(pool) == before
-
-
-@pytest.mark.parametrize(
-    ("table", "said"),
-    [
-        ("", "row 1, name: is missing"),
-        ("title,status\nx,active\n", "row 1, title: is no column"),
-        ("name,name\nx,y\n", "row 1, name: is there twice"),
-        ('name\n"open\n', "is no CSV"),
-    ],
-)
-def test_tables_that_are_none(pool: ConnectionPool, table: str, said: str) -> None:
-    with pytest.raises(VocabularyError, match=said):
-        import_table(pool, ORGANIZATION, table, NORMALISER, PERSON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,3 +104,18 @@ def test_aliases_that_clash() -> None:
 def test_long_names_are_refused() -> None:
     _, (issue,) = read_table(f"name\n{'x' * 201}\n")
     assert "201 characters" in issue.message
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("", "row 1, name: is missing"),
+        ("title,name\nx,y\n", "row 1, title: is no column"),
+        ("name,name\nx,y\n", "row 1, name: is there twice"),
+        ('name\n"open\n', "row 2, (row): is no CSV"),
+    ],
+)
+def test_tables_that_are_none(table: str, said: str) -> None:
+    rows, (issue,) = read_table(table)
+    assert rows == []
+    assert str(issue).startswith(said)
