@@ -2,8 +2,8 @@
 
     python benchmarks/end_to_end.py --input news.jsonl [--limit 5000] [--json]
 
-Everything runs in a home of its own that is removed afterwards: a fresh server, `tagging run --input`, then the same
-command again (which must find nothing to do). `ratio` is end-to-end over bare encode, wall clock, in one run.
+Everything runs in a home of its own that is removed afterwards: a fresh server, `tagging run --input`, then the
+same command again (which must find nothing to do). `ratio` is end-to-end over bare encode, wall clock, in one run.
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ def retry_only_transient() -> Iterator[None]:
         yield
     except (*TRANSIENT, dg.Failure):
         raise
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError) as error:
+        # Dagster would retry a step that a person interrupted or terminated.
+        raise dg.Failure(description="interrupted; what was committed stands", allow_retries=False) from error
     except Exception as error:
         said = str(error) if isinstance(error, TaggingError) else f"{type(error).__name__}: {error}"
         raise dg.Failure(

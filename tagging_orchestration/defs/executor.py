@@ -20,10 +20,10 @@ def job_executor() -> dg.ExecutorDefinition:
         )
     try:
         if name == "celery":
-            from dagster_celery import celery_executor
+            from dagster_celery import celery_executor  # pyright: ignore[reportMissingImports]
 
             return celery_executor
-        from dagster_k8s import k8s_job_executor
+        from dagster_k8s import k8s_job_executor  # pyright: ignore[reportMissingImports]
 
         return k8s_job_executor
     except ImportError as error:

@@ -14,7 +14,7 @@ from tagging_orchestration.settings import get_settings
 
 KEY_FORMAT = "%Y-%m-%d"
 
-# `backfill_policy` is marked as beta; a range of partitions in one run is worth it, the warning on every import not.
+# `backfill_policy` is marked as beta: a range of partitions in one run is worth it, a warning an asset is not.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message="Parameter `backfill_policy`")
 
 

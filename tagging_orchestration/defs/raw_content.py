@@ -61,7 +61,7 @@ def raw_content(context: dg.AssetExecutionContext, config: LoadConfig, tagging: 
     ]
     totals = {
         name: sum(getattr(report, name) for report in reports)
-        for name in ("rows_read", "inserted", "updated", "unchanged", "tombstoned", "rejected")
+        for name in ("rows_read", "inserted", "updated", "unchanged", "tombstoned", "rejected", "withheld")
     }
     return dg.MaterializeResult(
         metadata={

@@ -46,3 +46,10 @@ def test_transient_errors_are_retried(error):
 def test_the_failure_says_what_the_error_said():
     with pytest.raises(dg.Failure, match=r"no file data\.csv"), retry_only_transient():
         raise SourceError("no file data.csv")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), dg.DagsterExecutionInterruptedError()])
+def test_an_interrupted_step_is_not_tried_again(error):
+    with pytest.raises(dg.Failure, match="interrupted") as failure, retry_only_transient():
+        raise error
+    assert failure.value.allow_retries is False

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import LiteralString
 
 import pytest
 from psycopg_pool import ConnectionPool
@@ -73,7 +74,7 @@ def pool(urls: tuple[str, str]) -> Iterator[ConnectionPool]:
         yield pool
 
 
-def count(pool: ConnectionPool, query: str) -> int:
+def count(pool: ConnectionPool, query: LiteralString) -> int:
     with pool.connection() as connection:
         (number,) = connection.execute(query).fetchone() or (0,)
     return number

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 
 from tagging_orchestration.core.errors import ConfigurationError, DatabaseUnavailable
+from tagging_orchestration.postgres.server import EmbeddedServer
+from tagging_orchestration.storage import migrate
 from tagging_orchestration.storage.backup import (
     FORMAT,
     MANIFEST,
@@ -22,8 +24,6 @@ from tagging_orchestration.storage.backup import (
     read_manifest,
     restore,
 )
-from tagging_orchestration.postgres.server import EmbeddedServer
-from tagging_orchestration.storage import migrate
 from tagging_orchestration.storage.connection import connect, with_database
 
 TEXTS = [(str(number), f"Invoice {number}, 退款 {number}\x7f\t\\N") for number in range(200)]

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.commands.database import db, reset
+from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.postgres.server import EmbeddedServer
 from tagging_orchestration.settings import CONFIG_FILE, get_settings
 from tagging_orchestration.storage import migrate
