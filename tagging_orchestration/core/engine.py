@@ -46,7 +46,7 @@ from tagging_orchestration.core.tagging.ranking import RankerWeights
 from tagging_orchestration.core.tagging.rules import RuleSet
 from tagging_orchestration.core.tagging.selection import select
 from tagging_orchestration.core.tagging.tagger import TAGGER_CODE_VERSION, Tagger
-from tagging_orchestration.core.vocabulary.admission import admit, unknown_forms
+from tagging_orchestration.core.vocabulary.admission import admit, unknown_forms, with_tags
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 from tagging_orchestration.core.vocabulary.normalise import Normaliser
 
@@ -277,16 +277,7 @@ class TaggingEngine:
         generated = tagger.tag([TaggerInput(content, vector, model, neighbours)])[0]
         vocabulary = self.stores.vocabulary.load(content.organization_id)
         new_tags = self._admissible(content.organization_id, [generated], vocabulary)
-        imagined = [
-            Tag(-number, tag.organization_id, tag.name, tag.normal_form, origin=tag.origin)
-            for number, tag in enumerate(new_tags, start=1)
-        ]
-        extended = Vocabulary(
-            vocabulary.organization_id,
-            [*vocabulary.tags.values(), *imagined],
-            vocabulary.aliases,
-            vocabulary.vectors,
-        )
+        extended = with_tags(vocabulary, new_tags)
         assignments = tuple(
             replace(assignment, tag_id=max(assignment.tag_id, 0))
             for assignment in select(generated, extended, self.parameters)

@@ -35,7 +35,12 @@ hourly_load = dg.ScheduleDefinition(
     description="Read the sources of tagging.yaml. A file that did not change is not read again.",
 )
 nightly_vocabulary = dg.ScheduleDefinition(
-    name="nightly_vocabulary", job=care_for_vocabulary, cron_schedule="20 2 * * *", default_status=RUNNING
+    name="nightly_vocabulary",
+    job=care_for_vocabulary,
+    run_config={"ops": {"merged_vocabulary": {"config": {"everything": True, "retire_unused": True}}}},
+    description="Look at all pairs of tags, merge or propose, and retire what nobody uses.",
+    cron_schedule="20 2 * * *",
+    default_status=RUNNING,
 )
 nightly_projections = dg.ScheduleDefinition(
     name="nightly_projections", job=refresh_projections, cron_schedule="40 2 * * *", default_status=RUNNING

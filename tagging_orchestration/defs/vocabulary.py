@@ -15,6 +15,14 @@ from tagging_orchestration.settings import get_settings
 SHOWN = 20
 
 
+class CareConfig(dg.Config):
+    """`everything`: look at all pairs of tags, not only at those with a changed one. `retire_unused`: also retire
+    machines' tags that nobody carries and nothing happened to for `vocabulary.retire_after_days`."""
+
+    everything: bool = False
+    retire_unused: bool = False
+
+
 @dg.asset(
     deps=[generated_tags],
     group_name="vocabulary",
@@ -26,9 +34,12 @@ SHOWN = 20
     "are merged above the automatic threshold, and pairs between the thresholds wait for a person.",
 )
 @retry_only_transient()
-def merged_vocabulary(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
-    """Admit, embed, merge."""
+def merged_vocabulary(
+    context: dg.AssetExecutionContext, config: CareConfig, tagging: Tagging
+) -> dg.MaterializeResult:
+    """Admit, embed, merge, retire."""
     from tagging_orchestration.storage.merges import find_and_apply
+    from tagging_orchestration.storage.vocabulary_care import retire_unused
 
     project = tagging.project
     engine, settings = project.engine, project.settings
@@ -41,16 +52,28 @@ def merged_vocabulary(context: dg.AssetExecutionContext, tagging: Tagging) -> dg
             organization_id,
             settings.vocabulary,
             tagging.context(context, "automatic merge"),
+            everything=config.everything,
         )
         for organization_id in sorted(organizations)
     ]
     merged = [merge for outcome in outcomes for merge in outcome.merged]
+    retired = (
+        retire_unused(
+            project.pool,
+            settings.vocabulary,
+            now=datetime.now(UTC),
+            context=tagging.context(context, "unused"),
+        )
+        if config.retire_unused
+        else []
+    )
     candidates = sum(outcome.candidates for outcome in outcomes)
     return dg.MaterializeResult(
         metadata={
             "tags_created": len(created),
             "tags_embedded": embedded,
             "tags_merged": len(merged),
+            "tags_retired": len(retired),
             "merge_candidates": candidates,
             "created": table(["tag", "origin"], [[tag.name, tag.origin] for tag in created[:SHOWN]]),
             "merged": table(
