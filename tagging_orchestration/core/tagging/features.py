@@ -90,6 +90,8 @@ MEANINGS = {feature.name: feature.meaning for feature in FEATURES}
 
 # Letters of a usual Latin candidate: a Chinese one, which has no such length, counts as one of these.
 _USUAL_LENGTH = 8
+_SIGNS = re.compile(r"[\d+#.&]")
+_LATIN_WORD = re.compile(r"[A-Za-z0-9.+#-]+")
 _DEFAULT_RARITY = 0.7
 _RELIABLE_DOCUMENTS = 30
 
@@ -196,18 +198,15 @@ class FeatureExtractor:
             values["han_odd"] = float(len(name) % 2)
         else:
             values["length"] = math.log(len(name) / _USUAL_LENGTH) / 3
+            values["acronym"] = float(text.cased and len(name) > 1 and name.isupper())
             lower = end.text.lower()
             values["adjective_ending"] = float(
                 lower.endswith(lexicon.ADJECTIVE_ENDINGS) and not lower.endswith(lexicon.NOT_ADJECTIVE_ENDINGS)
             )
         if text.cased and not text.language.startswith("zh"):
             values["capitalised"], values["ragged_name"] = self._capitals(occurrences)
-        letters = [c for c in name if c.isalpha()]
-        values["acronym"] = float(text.cased and len(letters) > 1 and name.upper() == name and not has_han(name))
-        values["mixed"] = float(
-            any(c.isdigit() or c in "+#.&" for c in name)
-            or (text.cased and any(c.isupper() for c in name[1:]) and not name.isupper() and words == 1)
-        )
+        inner_capital = words == 1 and text.cased and not name.isupper() and name[1:] != name[1:].lower()
+        values["mixed"] = float(inner_capital or _SIGNS.search(name) is not None)
 
     def _context(self, occurrences: Sequence[Occurrence]) -> tuple[float, float]:
         """Shares of the occurrences next to words that English puts beside verbs, and beside nouns."""
@@ -274,8 +273,7 @@ class FeatureExtractor:
 
 def _size(name: str, words: int) -> int:
     """Size of a name in words, so that scripts compare: two Chinese characters are a word's worth."""
-    han = sum(has_han(character) for character in name)
-    if not han:
+    if not has_han(name):
         return words
-    latin = sum(not has_han(part[0]) for part in re.findall(r"[A-Za-z0-9.+#-]+", name))
-    return max(1, latin + han // 2)
+    han = sum(map(has_han, name))
+    return max(1, len(_LATIN_WORD.findall(name)) + han // 2)

@@ -38,7 +38,8 @@ _DATELINE = re.compile(
 _BYLINE = re.compile(rf"\({_AGENCY}\)\s*\Z")
 _LETTER = re.compile(r"[^\W\d_]")
 _DATE = re.compile(
-    r"(?:民國)?\d{1,4}\s?[年/.-]\s?\d{1,2}(?:\s?[月/.-]\s?\d{1,4}\s?日?)?|\d{1,2}\s?[月日號号點点時时]",
+    r"(?:民國)?\d{1,4}\s?[年/.-]\s?\d{1,2}(?:\s?[月/.-]\s?\d{1,4}\s?日?)?"
+    r"|\d{1,2}\s?月(?:\s?\d{1,2}\s?[日號号]?)?|\d{1,2}\s?[日號号點点時时]",
     re.IGNORECASE,
 )
 

@@ -67,28 +67,22 @@ def phrase_occurrences(text: AnalysedText, max_words: int) -> dict[str, list[Occ
                 continue
             key = ""
             unspaced = False
-            characters = 0
             for last in range(first, end):
                 token = tokens[last]
+                words = last - first + 1
+                if token.word.grade is Grade.NUMBER and not _is_model_number(token, tokens[last - 1]):
+                    break
                 form = token.word.form
                 key = f"{key} {form}" if key and not (unspaced or token.word.unspaced) else key + form
                 unspaced = token.word.unspaced
-                characters += len(form)
-                words = last - first + 1
                 if unspaced or has_han(key):
-                    if words > MAX_CHINESE_WORDS or characters > MAX_CHINESE_CHARACTERS:
+                    if words > MAX_CHINESE_WORDS or len(key) > MAX_CHINESE_CHARACTERS:
                         break
                 elif words > max_words:
                     break
-                if len(token.text) == 1 and token.text.isalpha() and last + 1 < end and not token.word.unspaced:
-                    continue
-                if _may_end(token, words, tokens[last - 1] if words > 1 else None):
-                    occurrence = Occurrence(first, last, first == begin and last == end - 1)
-                    known = found.get(key)
-                    if known is None:
-                        found[key] = [occurrence]
-                    else:
-                        known.append(occurrence)
+                if _may_end(token, words, last + 1 == end):
+                    whole = first == begin and last + 1 == end
+                    found.setdefault(key, []).append(Occurrence(first, last, whole))
     return found
 
 
@@ -100,20 +94,19 @@ def corpus_terms(text: AnalysedText, max_words: int) -> Iterable[str]:
 
 
 def _may_start(token: Token) -> bool:
-    grade = token.word.grade
-    return grade is not Grade.NUMBER and grade is not Grade.NEVER and grade is not Grade.BREAK
+    return token.word.grade not in (Grade.NUMBER, Grade.NEVER, Grade.BREAK)
 
 
-def _may_end(token: Token, words: int, before: Token | None) -> bool:
+def _is_model_number(token: Token, before: Token) -> bool:
+    """Whether a number belongs to the name before it: "Windows 10", not "page 12" or "the 2024 figures"."""
+    return len(token.text) <= 4 and before.word.grade is Grade.PLAIN and before.text[:1].isupper()
+
+
+def _may_end(token: Token, words: int, at_end: bool) -> bool:
     grade = token.word.grade
     if words == 1:
         return grade is Grade.PLAIN and len(token.text) > 1
-    if grade is Grade.NUMBER:
-        # "Windows 10" and "iPhone 6", not "page 12" or "aged 60".
-        return (
-            before is not None
-            and len(token.text) <= 4
-            and before.word.grade is Grade.PLAIN
-            and before.text[:1].isupper()
-        )
-    return grade is Grade.PLAIN or grade is Grade.WEAK
+    if len(token.text) == 1 and token.text.isalpha() and not token.word.unspaced:
+        # "vitamin C" where the phrase ends there, but not "George W" of "George W. Bush".
+        return at_end
+    return grade in (Grade.PLAIN, Grade.WEAK, Grade.NUMBER)
