@@ -30,7 +30,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class VocabularyFigures:
-    """Shape of the vocabulary."""
+    """Shape of the vocabulary. `created_recently` counts machine tags."""
 
     active: int
     used: int
@@ -133,7 +133,9 @@ def vocabulary_figures(pool: ConnectionPool, recent: timedelta = timedelta(days=
             count(*) AS active,
             count(u.tag_id) AS used,
             count(*) FILTER (WHERE u.contents = 1) AS single_use,
-            count(*) FILTER (WHERE t.created_at > now() - %(recent)s) AS created_recently,
+            count(*) FILTER (
+                WHERE t.created_at > now() - %(recent)s AND t.origin = 'machine'
+            ) AS created_recently,
             count(*) FILTER (
                 WHERE u.tag_id IS NULL AND t.origin = 'machine' AND NOT t.pinned
                 AND t.created_at < now() - %(recent)s

@@ -19,7 +19,7 @@ from tagging_orchestration.core.vocabulary.spelling import spelling_key
 # Below this share of the corpus, the staged contents do not speak for it and its word counts are asked too.
 _WHOLE_CORPUS = 0.5
 # What a vocabulary may hold before it is bound to the number of contents: a few contents are about many things.
-_STARTING_VOCABULARY = 100
+STARTING_VOCABULARY = 100
 # A tag that fills up one content can keep another tag out of it (a part of its name): looked at again so often.
 _ROUNDS = 3
 
@@ -125,7 +125,7 @@ def _room(staged: int, vocabulary: Vocabulary, corpus: CorpusStatistics, paramet
     """How many machine tags the vocabulary may still take in."""
     contents = max(staged, corpus.corpus_size)
     machine = sum(1 for tag in vocabulary.active() if tag.origin is Origin.MACHINE)
-    return max(_STARTING_VOCABULARY + math.ceil(parameters.new_tags_per_1000 * contents / 1000) - machine, 0)
+    return max(STARTING_VOCABULARY + math.ceil(parameters.new_tags_per_1000 * contents / 1000) - machine, 0)
 
 
 def _fill_up(
