@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from enum import IntEnum
@@ -39,6 +40,11 @@ _CASED = re.compile(r"[^\W\d_]")
 # At one pronoun in 20 words a text is wholly conversational: abstracts have a share of .00, news .00 to .01,
 # product reviews .06, questions .10.
 _PRONOUN_GAIN = 20
+# The formal weights were learned on abstracts. Long texts get words as tags from some people (readers) and phrases
+# from others (authors): from 300 words up they are judged between both styles. On long papers and news this lifted
+# F1@10 against readers' tags from .09 to .18 and cost .007 against authors' keywords.
+_ABSTRACT_WORDS = 300
+_LONG_TEXT_STYLE = 0.35
 # Gaps between two words that do not part a phrase for matching known names ("TCP/IP", "machine-learning").
 _SOFT_GAPS = frozenset({"", " ", "/", "·", "-", "_", "\u3000", "\xa0"})
 
@@ -95,8 +101,9 @@ class AnalysedText:
     """Title and body cut into tokens; runs are half-open token ranges without a parting word in them.
 
     `conversational` is 0 for formal prose and 1 where I and you speak (reviews, questions, complaints), judged by
-    pronouns and question marks; always 0 for Chinese, for want of labelled Chinese conversation. `cased` is False
-    where capitals say nothing (all lower or all upper case), `title_cased` where those of the title do not.
+    pronouns and question marks; long texts lie between. It is always 0 for Chinese, for want of labelled Chinese
+    conversation. `cased` is False where capitals say nothing (all lower or all upper case), `title_cased` is True
+    where those of the title say nothing.
     """
 
     title: str
@@ -276,7 +283,9 @@ class TextAnalyser:
 
 def _conversational(tokens: list[Token], questions: int) -> float:
     pronouns = sum(token.word.pronoun for token in tokens)
-    return round(min(1.0, _PRONOUN_GAIN * (pronouns + questions) / max(20, len(tokens))), 4)
+    speaking = _PRONOUN_GAIN * (pronouns + questions) / max(20, len(tokens))
+    length = min(1.0, math.log10(max(len(tokens), _ABSTRACT_WORDS) / _ABSTRACT_WORDS))
+    return round(min(1.0, max(speaking, _LONG_TEXT_STYLE * length)), 4)
 
 
 def _is_initial(gap: str, tokens: list[Token]) -> bool:
