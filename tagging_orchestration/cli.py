@@ -25,6 +25,12 @@ EXIT_CODES = {
     DatabaseUnavailable: NO_DATABASE,
     ConfigurationError: WRONG_CONFIGURATION,
 }
+# The tags' own connections, and Dagster's.
+CONNECTION_ERRORS = (
+    ("psycopg", "OperationalError"),
+    ("sqlalchemy.exc", "OperationalError"),
+    ("dagster_postgres.utils", "DagsterPostgresException"),
+)
 EPILOG = f"""\b
 Exit codes:
   0  done
@@ -73,10 +79,10 @@ def expected(error: Exception) -> tuple[str, int]:
     """Message and exit code of an expected error; no message for any other, which is a fault of this program."""
     if isinstance(error, TaggingError):
         return str(error) or type(error).__name__, exit_code(error)
-    # Who raised psycopg's error has imported it; commands without a database do not pay for the import.
-    psycopg = sys.modules.get("psycopg")
-    if psycopg is not None and isinstance(error, psycopg.OperationalError):
-        return f"the database connection was lost: {error}", NO_DATABASE
+    # Who raised such an error has imported its module; commands without a database do not pay for the import.
+    lost = tuple(getattr(sys.modules[module], name) for module, name in CONNECTION_ERRORS if module in sys.modules)
+    if isinstance(error, lost):
+        return f"the database connection was lost, run the command again: {error}", NO_DATABASE
     return "", FAILED
 
 

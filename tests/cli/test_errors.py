@@ -88,3 +88,18 @@ def test_an_unknown_source_ends_with_3_and_offers_the_nearest(tagging: Tagging, 
     result = tagging("load", "--source", "ticket")
     assert result.exit_code == 3
     assert "did you mean tickets" in result.stderr
+
+
+def test_a_database_lost_by_dagster_ends_with_4_without_a_traceback(
+    tagging: Tagging, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from dagster_postgres.utils import DagsterPostgresException
+
+    def lose_it() -> None:
+        raise DagsterPostgresException("too many retries for DB connection")
+
+    monkeypatch.setattr("tagging_orchestration.dagster_home.environment", lose_it)
+    result = tagging("status")
+    assert result.exit_code == 4
+    assert "run the command again" in result.stderr
+    assert "Traceback" not in result.stderr
