@@ -295,3 +295,30 @@ def test_a_worker_that_dies_asleep_slows_nobody(database, worker, database_url):
         one(database, "SELECT pg_terminate_backend(%s, 5000)", killed.info.backend_pid)
     add(database, "2")
     assert not notified(worker)
+
+
+# --------------------------------------------------------------------------------------------------- plans
+
+
+def test_a_bulk_statement_leaves_single_ones_their_look_ups(database):
+    contents = add(database, *map(str, range(3_000)))
+    tag(database, *contents)
+    database.execute("ANALYZE")
+    before = scans(database)
+    database.execute("UPDATE tagging.contents SET body = body || '!'")
+    database.execute("UPDATE tagging.contents SET deleted_at = now() WHERE mod(id, 2) = 0")
+    database.execute("DELETE FROM tagging.contents WHERE mod(id, 3) = 0")
+    for content in [content for content in contents if content % 3][:20]:
+        database.execute("UPDATE tagging.contents SET body = body || '!' WHERE id = %s", [content])
+        database.execute("UPDATE tagging.contents SET deleted_at = now() WHERE id = %s", [content])
+        database.execute("DELETE FROM tagging.contents WHERE id = %s", [content])
+    assert scans(database) == before
+
+
+def scans(database: Connection) -> dict[str, int]:
+    """Sequential scans so far of the tables capture writes to."""
+    database.execute("SELECT pg_stat_force_next_flush()")
+    rows = database.execute(
+        "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('content_ledger', 'content_tags')"
+    )
+    return dict(rows.fetchall())

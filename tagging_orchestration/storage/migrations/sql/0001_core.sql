@@ -783,7 +783,9 @@ CREATE FUNCTION tagging.stay_awake() RETURNS boolean
     LANGUAGE sql
     RETURN pg_advisory_unlock(tagging.sleep_lock());
 
--- The three capture functions run at every commit of a writer: a SET clause alone would cost 5 % of its rate.
+-- These functions run at every commit of a writer: a SET clause alone would cost it 5 % of its rate. A session keeps
+-- the plans of its first statement. "% 1 = 0 AND % -1 = 0" is always true and makes the planner expect few rows, so
+-- that a session that begins with a bulk load does not read the whole ledger at every single change afterwards.
 CREATE FUNCTION tagging.capture_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO tagging.content_ledger (content_id, organization_id, content_created_at, input_hash, deleted_at)
@@ -796,8 +798,7 @@ BEGIN
 END
 $$;
 
--- Tags of a content that goes (hard or as a tombstone) leave the state in the writer's own transaction;
--- their history stays in tag_events.
+-- The ledger itself knows what was before.
 CREATE FUNCTION tagging.capture_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE tagging.content_ledger AS l
@@ -807,32 +808,25 @@ BEGIN
         input_hash = n.input_hash,
         deleted_at = n.deleted_at,
         changed_at = clock_timestamp(),
-        tagged_input_hash = CASE WHEN n.deleted_at IS NULL THEN l.tagged_input_hash END,
         attempts = 0,
         retry_at = NULL,
         failed_version_id = NULL,
         error = NULL
     FROM new_rows AS n
-    JOIN old_rows AS o ON o.id = n.id
     WHERE
-        l.content_id = n.id
-        AND (n.organization_id, n.created_at, n.input_hash, n.deleted_at)
-        IS DISTINCT FROM (o.organization_id, o.created_at, o.input_hash, o.deleted_at);
-    IF NOT FOUND THEN
-        RETURN NULL;
+        l.content_id = n.id AND n.id % 1 = 0 AND n.id % -1 = 0
+        AND (l.organization_id, l.content_created_at, l.input_hash, l.deleted_at)
+        IS DISTINCT FROM (n.organization_id, n.created_at, n.input_hash, n.deleted_at);
+    IF FOUND THEN
+        PERFORM tagging.wake_live_workers();
     END IF;
-    IF EXISTS (SELECT FROM new_rows WHERE deleted_at IS NOT NULL) THEN
-        DELETE FROM tagging.content_tags AS t
-        USING new_rows AS n
-        WHERE n.deleted_at IS NOT NULL AND t.content_id = n.id;
-    END IF;
-    PERFORM tagging.wake_live_workers();
     RETURN NULL;
 END
 $$;
 
--- A content that moves to another organisation leaves that organisation's vocabulary behind.
-CREATE FUNCTION tagging.capture_move() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A tombstone, or a content that moves to another organisation and its vocabulary: its tags leave the state in the
+-- writer's own transaction, their history stays in tag_events; back again, it is pending.
+CREATE FUNCTION tagging.capture_leave() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM tagging.content_tags WHERE content_id = new.id;
     UPDATE tagging.content_ledger SET tagged_input_hash = NULL WHERE content_id = new.id;
@@ -842,8 +836,12 @@ $$;
 
 CREATE FUNCTION tagging.capture_delete() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM tagging.content_tags AS t USING old_rows AS o WHERE t.content_id = o.id;
-    DELETE FROM tagging.content_ledger AS l USING old_rows AS o WHERE l.content_id = o.id;
+    DELETE FROM tagging.content_tags AS t
+    USING old_rows AS o
+    WHERE t.content_id = o.id AND o.id % 1 = 0 AND o.id % -1 = 0;
+    DELETE FROM tagging.content_ledger AS l
+    USING old_rows AS o
+    WHERE l.content_id = o.id AND o.id % 1 = 0 AND o.id % -1 = 0;
     RETURN NULL;
 END
 $$;
@@ -852,12 +850,15 @@ CREATE TRIGGER contents_capture_insert AFTER INSERT ON tagging.contents
     REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION tagging.capture_insert();
 CREATE TRIGGER contents_capture_update AFTER UPDATE ON tagging.contents
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION tagging.capture_update();
--- A row trigger, because one with transition tables cannot be restricted to a column; row triggers come first.
-CREATE TRIGGER contents_capture_move AFTER UPDATE OF organization_id ON tagging.contents
-    FOR EACH ROW WHEN (new.organization_id <> old.organization_id)
-    EXECUTE FUNCTION tagging.capture_move();
+-- A row trigger, because only it can be restricted to columns and rows: it costs other updates nothing.
+CREATE TRIGGER contents_capture_leave AFTER UPDATE OF deleted_at, organization_id ON tagging.contents
+    FOR EACH ROW
+    WHEN (
+        (new.deleted_at IS NOT NULL AND old.deleted_at IS NULL) OR new.organization_id <> old.organization_id
+    )
+    EXECUTE FUNCTION tagging.capture_leave();
 CREATE TRIGGER contents_capture_delete AFTER DELETE ON tagging.contents
     REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION tagging.capture_delete();
