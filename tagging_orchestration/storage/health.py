@@ -13,6 +13,7 @@ GUARDS = (
     ("contents", "contents_capture_insert"),
     ("contents", "contents_capture_update"),
     ("contents", "contents_capture_delete"),
+    ("contents", "contents_capture_leave"),
     ("content_tags", "content_tags_insert_events"),
     ("content_tags", "content_tags_update_events"),
     ("content_tags", "content_tags_delete_events"),
