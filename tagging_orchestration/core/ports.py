@@ -36,7 +36,7 @@ from tagging_orchestration.core.vocabulary.index import Vocabulary
 
 
 class Progress(Protocol):
-    """Told how far a long step has come."""
+    """Told how far a long step has come; a total of 0 is not known."""
 
     def __call__(self, done: int, total: int) -> None: ...
 

@@ -28,6 +28,6 @@ def step_progress(context: dg.AssetExecutionContext, label: str) -> Progress:
             shown(done, total)
         if time.monotonic() - last >= LOG_EVERY_SECONDS or done == total:
             last = time.monotonic()
-            context.log.info(f"{label}: {done:,} of {total:,}")
+            context.log.info(f"{label}: {done:,}" + (f" of {total:,}" if total else ""))
 
     return report
