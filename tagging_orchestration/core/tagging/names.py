@@ -43,6 +43,9 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 
+# What is left of "did n't" or "it 's" in tokenised text, and whole contractions.
+_CONTRACTION = re.compile(r"\w*n['’]t|\w{0,4}['’](?:s|re|ve|ll|d|m)", re.IGNORECASE)
+
 _HIDDEN = "\x00"
 
 
@@ -80,4 +83,5 @@ def may_name_tag(name: str) -> bool:
         and not is_personal(name)
         and DEBRIS.search(name) is None
         and _DATE.fullmatch(name) is None
+        and _CONTRACTION.fullmatch(name) is None
     )

@@ -94,3 +94,13 @@ def test_masking_keeps_every_place() -> None:
 )
 def test_a_dateline_is_no_subject(body: str, rest: str) -> None:
     assert mask_filing(body, title=False).strip("\x00") == rest
+
+
+@pytest.mark.parametrize("name", ["n't", "don't", "'s", "it’s", "we'll"])
+def test_contractions_name_no_tag(name: str) -> None:
+    assert not may_name_tag(name)
+
+
+@pytest.mark.parametrize("name", ["McDonald's", "rock 'n' roll", "women's health"])
+def test_apostrophes_alone_do_no_harm(name: str) -> None:
+    assert may_name_tag(name)
