@@ -78,7 +78,9 @@ FEATURES: tuple[Feature, ...] = (
     Feature("known_machine", 1, "an existing tag that a machine made"),
     Feature("known_usage", 1, "logarithm of the tag's use, over that of the most used tag"),
     Feature("known_plain", 1, "an existing tag whose words are neither function nor general words"),
-    Feature("vector_similarity", 1, "cosine of the text's and the tag's vector"),
+    Feature(
+        "vector_similarity", 1, "of a tag whose words are not in the text: cosine of its and the text's vector"
+    ),
     Feature("fresh_beside_people", -1, "no tag yet, where people tag: their tags a content, at most 1"),
     # Neighbours
     Feature("votes_people", 1, "share of the neighbours' weight whose people gave the tag"),

@@ -50,7 +50,8 @@ class VocabularyMatcher:
         for tag, similarity in similar:
             candidate = pool.known(tag)
             self.describe(candidate.signals, tag)
-            candidate.raise_signal("vector_similarity", similarity)
+            if not candidate.occurrences:
+                candidate.raise_signal("vector_similarity", similarity)
             candidate.evidence.append(
                 Evidence(Method.VOCABULARY, round(similarity, 4), {"match": "vector", "model": model})
             )
