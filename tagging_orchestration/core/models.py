@@ -33,6 +33,7 @@ class Method(StrEnum):
     KEYPHRASE = "keyphrase"
     NEIGHBOUR = "neighbour"
     RULE = "rule"
+    FEEDBACK = "feedback"
 
 
 class TagStatus(StrEnum):
@@ -387,3 +388,116 @@ class MergeProposal:
     target_tag_id: int
     score: float
     signals: Mapping[str, float | str]
+
+
+class ModelKind(StrEnum):
+    """What a trained model does: judge known tags, or rank all candidates."""
+
+    CLASSIFIER = "classifier"
+    RANKER = "ranker"
+
+
+class ModelStatus(StrEnum):
+    """Life of a trained model; one of each kind is active an organisation."""
+
+    CANDIDATE = "candidate"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """A freshly trained model to be stored as a candidate. `version` is the fingerprint of what it was made from."""
+
+    organization_id: str
+    kind: ModelKind
+    version: str
+    payload: bytes
+    trained_on: Mapping[str, int]
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A stored model without its payload. `activated_by` says who promoted it last; `size` counts bytes."""
+
+    id: int
+    organization_id: str
+    kind: ModelKind
+    version: str
+    status: ModelStatus
+    trained_on: Mapping[str, int]
+    metrics: Mapping[str, Any]
+    size: int
+    created_at: datetime
+    activated_at: datetime | None
+    activated_by: str | None
+    retired_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledContent:
+    """What people said of one content, by tag id: `labels` belong to it, `rejected` do not.
+
+    `unknown` are machines' tags nobody judged: neither an example for them nor against them.
+    """
+
+    content_id: int
+    title: str
+    body: str
+    text_hash: str
+    labels: frozenset[int]
+    rejected: frozenset[int] = frozenset()
+    unknown: frozenset[int] = frozenset()
+
+    @property
+    def text(self) -> str:
+        """Title and body as one text, as `Content.text`."""
+        return f"{self.title}\n{self.body}".strip() if self.title else self.body
+
+
+class FeedbackKind(StrEnum):
+    """A correction by a person. The first three are about one content, the last two about the vocabulary."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    ADD = "add"
+    RENAME = "rename"
+    MERGE = "merge"
+
+
+class FeedbackSource(StrEnum):
+    """The way a correction came in."""
+
+    SQL = "sql"
+    CSV = "csv"
+    CLI = "cli"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a person says. `content_id` is None for a rename or merge, whose `target_name` is the other name.
+
+    `tag_id` may be None: the name is looked up in any spelling, and made a tag by accept and add.
+    """
+
+    kind: FeedbackKind
+    tag_name: str
+    content_id: int | None = None
+    tag_id: int | None = None
+    target_name: str | None = None
+    note: str | None = None
+    reviewer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedProposal:
+    """A proposal that people judged. `shift` is what calibration had added to its log-odds (0: nothing)."""
+
+    content_id: int
+    normal_form: str
+    method: Method
+    confidence: float
+    shift: float
+    accepted: bool

@@ -20,7 +20,10 @@ from tagging_orchestration.core.models import (
     FailedContent,
     Failure,
     GeneratedTags,
+    LabelledContent,
+    ModelKind,
     Neighbour,
+    NewModel,
     NewTag,
     PendingCount,
     PendingPeriod,
@@ -29,6 +32,7 @@ from tagging_orchestration.core.models import (
     Scope,
     SourceRow,
     Tag,
+    TrainedModel,
 )
 from tagging_orchestration.core.parameters import PartitionSettings
 from tagging_orchestration.core.tagging.corpus import CorpusStatistics
@@ -66,6 +70,18 @@ class LanguageTools(Protocol):
 
     def to_traditional(self, text: str) -> str:
         """Simplified to Traditional Chinese, for people who want their tags so."""
+        ...
+
+    def to_mainland(self, text: str) -> str:
+        """Taiwan's words replaced by the mainland's, in Simplified characters."""
+        ...
+
+    def to_taiwan(self, text: str) -> str:
+        """The mainland's words replaced by Taiwan's, in Traditional characters."""
+        ...
+
+    def pronunciation(self, text: str) -> str:
+        """Chinese characters as they are said, in Latin letters without tones; other letters as they are."""
         ...
 
 
@@ -218,6 +234,45 @@ class TaggerVersionStore(Protocol):
 
     def ensure(self, components: Mapping[str, Any]) -> int:
         """Id of the version with these components, registered at first sight."""
+        ...
+
+
+class TrainedModelStore(Protocol):
+    """Models trained from an organisation's labels, and those labels."""
+
+    def add(self, model: NewModel) -> TrainedModel:
+        """Store a candidate; a version known for this organisation and kind returns the stored model."""
+        ...
+
+    def find(self, organization_id: str, kind: ModelKind, version: str) -> TrainedModel | None: ...
+
+    def active(self, organization_id: str, kind: ModelKind) -> TrainedModel | None:
+        """The model in use, None while there is none."""
+        ...
+
+    def get(self, model_id: int) -> TrainedModel:
+        """One model; raises UnknownName when there is none with this id."""
+        ...
+
+    def payload(self, model_id: int) -> bytes:
+        """The model's bytes; raises UnknownName when there is none with this id."""
+        ...
+
+    def all(self, organization_id: str, kind: ModelKind | None = None) -> list[TrainedModel]:
+        """Every model of the organisation, newest first."""
+        ...
+
+    def promote(self, model_id: int, actor: str) -> TrainedModel:
+        """Make a model the active one of its kind and retire the one before, in one transaction."""
+        ...
+
+    def rollback(self, organization_id: str, kind: ModelKind, actor: str) -> TrainedModel | None:
+        """Put the model back that was active before, in one transaction; None when there was none, and the
+        shipped behaviour without a model is back. Raises UnknownName when no model is active."""
+        ...
+
+    def labelled_contents(self, organization_id: str) -> list[LabelledContent]:
+        """Live contents that people tagged or judged, by id."""
         ...
 
 
