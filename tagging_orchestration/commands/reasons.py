@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # People's word first, then the text's own, then what others say.
-ORDER = ("given", "rule", "vocabulary", "keyphrase", "neighbour")
+ORDER = ("feedback", "given", "rule", "vocabulary", "keyphrase", "neighbour")
 
 
 def why(evidence: Sequence[Evidence]) -> str:
@@ -23,6 +23,9 @@ def reason(evidence: Evidence) -> str:
     """One piece of evidence in words."""
     detail = evidence.detail
     match str(evidence.method):
+        case "feedback":
+            said = "added" if detail.get("kind") == "add" else "confirmed"
+            return f"{said} by {detail.get('reviewer', 'people')}"
         case "given":
             written = detail.get("written")
             return f"given by people as “{written}”" if written else "given by people"

@@ -190,7 +190,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A ranked tag proposal for one content. `tag_id` is None while the tag is not in the vocabulary."""
+    """A ranked tag proposal for one content. `tag_id` is None while the tag is not in the vocabulary.
+
+    `effects` are the log-odds of the confidence by kind of reason, "base" among them (core/tagging/explanation.py).
+    """
 
     name: str
     normal_form: str
@@ -200,6 +203,7 @@ class Proposal:
     evidence: tuple[Evidence, ...]
     tag_id: int | None = None
     features: Mapping[str, float] = field(default_factory=dict)
+    effects: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

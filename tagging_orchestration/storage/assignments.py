@@ -24,9 +24,11 @@ _LOCK = """
     FOR UPDATE OF l SKIP LOCKED
 """
 
-# A machine never touches what a person said, but for tags given with the content, which follow the content. Where
-# the input changed, evidence is renewed even if the confidence is the same: its spans point into the old text.
-# Arrays of texts go as binary: escaping the quotes of JSON in a text array takes thirty times as long.
+# A machine never touches what a person said, but for tags given with the content, which follow the content.
+# What people rejected is left out and what they confirmed is put in, whatever was decided: their word may be
+# younger than the decision. Where the input changed, evidence is renewed even if the confidence is the same: its
+# spans point into the old text. Arrays of texts go as binary: escaping the quotes of JSON in a text array takes
+# thirty times as long.
 _WRITE = """
     WITH RECURSIVE standing (asked, id, status, merged_into_id) AS (
         SELECT t.id, t.id, t.status, t.merged_into_id
@@ -37,8 +39,13 @@ _WRITE = """
         FROM standing AS s
         JOIN tagging.tags AS t ON t.id = s.merged_into_id
     ),
-    wanted AS MATERIALIZED (
-        SELECT DISTINCT ON (d.content_id, s.id)
+    verdicts AS MATERIALIZED (
+        SELECT v.content_id, v.tag_id, v.organization_id, v.accepted, v.evidence
+        FROM tagging.feedback_verdicts AS v
+        WHERE v.content_id = ANY (%(content_ids)s::bigint[])
+    ),
+    decided AS (
+        SELECT
             d.content_id, s.id AS tag_id, l.organization_id, d.confidence, d.weight, d.method, d.origin,
             d.evidence::jsonb, d.input_changed
         FROM unnest(
@@ -47,7 +54,23 @@ _WRITE = """
         ) AS d (content_id, tag_id, confidence, weight, method, origin, evidence, input_changed)
         JOIN standing AS s ON s.asked = d.tag_id AND s.status = 'active'
         JOIN tagging.content_ledger AS l ON l.content_id = d.content_id
-        ORDER BY d.content_id, s.id, d.origin = 'human' DESC, d.confidence DESC
+        WHERE NOT EXISTS (
+            SELECT FROM verdicts AS v WHERE v.content_id = d.content_id AND v.tag_id = s.id AND NOT v.accepted
+        )
+        UNION ALL
+        SELECT
+            v.content_id, v.tag_id, v.organization_id, 1, coalesce(w.factor, 1), 'feedback', 'human', v.evidence,
+            false
+        FROM verdicts AS v
+        JOIN tagging.tags AS t ON t.id = v.tag_id AND t.status = 'active'
+        LEFT JOIN tagging.tag_weights AS w ON w.tag_id = v.tag_id
+        WHERE v.accepted
+    ),
+    wanted AS MATERIALIZED (
+        SELECT DISTINCT ON (d.content_id, d.tag_id) d.*
+        FROM decided AS d
+        ORDER BY
+            d.content_id, d.tag_id, d.method = 'feedback' DESC, d.origin = 'human' DESC, d.confidence DESC
     ),
     removed AS (
         DELETE FROM tagging.content_tags AS ct
@@ -130,8 +153,8 @@ class PostgresAssignmentStore:
 
         A content without assignments is stamped too. Contents that changed since the decision, or that another
         writer holds, are skipped and stay pending. Assignments of tags merged meanwhile go to the tag they were
-        merged into; those of tags blocked or retired meanwhile are left out. Raises TransientError when the
-        transaction can be tried again.
+        merged into; those of tags blocked or retired meanwhile are left out. People's feedback outranks what was
+        decided. Raises TransientError when the transaction can be tried again.
         """
         if not decisions:
             return PublishReport()

@@ -32,6 +32,7 @@ def proposals_json(proposals: Sequence[Proposal]) -> str:
                 "evidence": [_evidence_row(item) for item in proposal.evidence],
                 "tag_id": proposal.tag_id,
                 "features": dict(proposal.features),
+                "effects": dict(proposal.effects),
             }
             for proposal in proposals
         ]
@@ -50,6 +51,7 @@ def proposals_from(rows: Sequence[Mapping[str, Any]]) -> tuple[Proposal, ...]:
             evidence=evidence_from(row["evidence"]),
             tag_id=row["tag_id"],
             features=row["features"],
+            effects=row.get("effects", {}),
         )
         for row in rows
     )

@@ -119,7 +119,12 @@ class TagUsagePeriod:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a content has a tag, had it, or was only proposed it; what an assignment says is None without one."""
+    """Why a content has a tag, or has it not; what an assignment or a proposal says is None without one.
+
+    `reason` is "assigned" or what keeps the tag away. `effects` are the log-odds that each kind of reason added
+    to `effects["base"]`; `without` is the confidence there would be without each kind. `feedback` is what people
+    said, oldest first.
+    """
 
     name: str
     confidence: float | None
@@ -132,6 +137,12 @@ class Explanation:
     tagger_version_id: int | None
     tagger: dict[str, Any] | None
     events: list[dict[str, Any]]
+    reason: str
+    threshold: float | None
+    generators: list[str]
+    effects: dict[str, float] | None
+    without: dict[str, float] | None
+    feedback: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,3 +279,14 @@ def _move(connection: Connection, content_ids: Sequence[int], source_id: int, ta
         """,
         parameters,
     )
+    # The narrower tag carries people's word from now on; on the broader one it would bring that back.
+    connection.execute(
+        """
+        UPDATE tagging.tag_feedback
+        SET undone_at = clock_timestamp()
+        WHERE
+            tag_id = %(source)s AND content_id = ANY (%(contents)s::bigint[]) AND kind IN ('accept', 'add')
+            AND undone_at IS NULL
+        """,
+        parameters,
+    )

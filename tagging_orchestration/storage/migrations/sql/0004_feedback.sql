@@ -452,7 +452,10 @@ BEGIN
         ELSE
             DELETE FROM tagging.content_tags
             WHERE content_id = new.content_id AND tag_id = known.id AND method = 'feedback';
-            IF new.before ->> 'method' <> 'feedback' AND known.status = 'active' AND new.tag_id = known.id THEN
+            -- A confirmed assignment that is gone was taken away since, by a split for one: it stays away.
+            IF (FOUND OR new.kind = 'reject') AND new.before ->> 'method' <> 'feedback'
+                AND known.status = 'active' AND new.tag_id = known.id
+            THEN
                 INSERT INTO tagging.content_tags
                 SELECT (jsonb_populate_record(NULL::tagging.content_tags, new.before)).*
                 FROM tagging.content_ledger AS l
