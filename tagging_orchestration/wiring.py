@@ -41,6 +41,7 @@ class Project:
         from tagging_orchestration.storage.contents import PostgresContentStore
         from tagging_orchestration.storage.corpus import PostgresCorpusStore
         from tagging_orchestration.storage.embeddings import PostgresEmbeddingStore
+        from tagging_orchestration.storage.feedback import PostgresFeedbackStore
         from tagging_orchestration.storage.generated import PostgresGeneratedStore
         from tagging_orchestration.storage.versions import PostgresTaggerVersionStore
         from tagging_orchestration.storage.vocabulary import PostgresVocabularyStore
@@ -53,6 +54,7 @@ class Project:
             assignments=PostgresAssignmentStore(self.pool),
             corpus=PostgresCorpusStore(self.pool),
             versions=PostgresTaggerVersionStore(self.pool),
+            feedback=PostgresFeedbackStore(self.pool),
         )
 
     @cached_property

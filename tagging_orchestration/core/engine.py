@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tagging_orchestration.core.errors import TaggingError, TransientError
+from tagging_orchestration.core.fingerprints import version_hash
 from tagging_orchestration.core.models import (
     Assignment,
     ChangeContext,
@@ -33,6 +34,7 @@ from tagging_orchestration.core.ports import (
     CorpusStore,
     Embedder,
     EmbeddingStore,
+    FeedbackStore,
     GeneratedStore,
     LanguageTools,
     Progress,
@@ -40,6 +42,7 @@ from tagging_orchestration.core.ports import (
     VocabularyStore,
 )
 from tagging_orchestration.core.quality import decision_faults, proposal_faults
+from tagging_orchestration.core.tagging.calibration import IDENTITY
 from tagging_orchestration.core.tagging.corpus import CorpusStatistics
 from tagging_orchestration.core.tagging.counting import count_corpus
 from tagging_orchestration.core.tagging.ranking import RankerWeights
@@ -68,6 +71,7 @@ class Stores:
     assignments: AssignmentStore
     corpus: CorpusStore
     versions: TaggerVersionStore
+    feedback: FeedbackStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +132,44 @@ class TaggingEngine:
         self.parameters = parameters
         self.batch_size = batch_size
         self.normaliser = Normaliser(models.language, fold_chinese_script)
-        self._version_id: int | None = None
+        self._version_ids: dict[str, int] = {}
 
     # ------------------------------------------------------------------------------------------ versions
 
     def version_components(self) -> Mapping[str, Any]:
         """What makes an assignment: the parts of the tagger version."""
-        return {
+        components = {
             "code": TAGGER_CODE_VERSION,
             "embedding": self.models.embedder.fingerprint,
             "ranker": self.models.ranker.version,
             "rules": self.models.rules.fingerprint,
             "parameters": self.parameters.model_dump(mode="json"),
         }
+        calibrations = self.stores.feedback.calibrations()
+        if calibrations:
+            components["calibration"] = {name: item.version for name, item in calibrations.items()}
+            components["threshold"] = {name: self.threshold(name) for name in calibrations}
+        return components
 
     @property
     def version_id(self) -> int:
         """Id of the present tagger version, registered at first sight."""
-        if self._version_id is None:
-            self._version_id = self.stores.versions.ensure(self.version_components())
-        return self._version_id
+        components = self.version_components()
+        known = version_hash(components)
+        if known not in self._version_ids:
+            self._version_ids[known] = self.stores.versions.ensure(components)
+        return self._version_ids[known]
+
+    def threshold(self, organization_id: str) -> float:
+        """The confidence from which on a machine's tag is assigned: as set, else as people's answers ask for."""
+        calibration = self.stores.feedback.calibrations().get(organization_id, IDENTITY)
+        if calibration.threshold is None or "min_confidence" in self.parameters.model_fields_set:
+            return self.parameters.min_confidence
+        return calibration.threshold
+
+    def selection_parameters(self, organization_id: str) -> TaggerSettings:
+        """The tagger's parameters with the threshold of this organisation."""
+        return self.parameters.model_copy(update={"min_confidence": self.threshold(organization_id)})
 
     # --------------------------------------------------------------------------------------------- steps
 
@@ -234,15 +256,17 @@ class TaggingEngine:
         ids = self.stores.contents.pending_ids(scope, self.version_id)
         fresh = self.stores.generated.fresh_ids(ids, self.version_id) if ids else set()
         ready = [content_id for content_id in ids if content_id in fresh]
-        vocabularies: dict[str, Vocabulary] = {}
+        known: dict[str, tuple[Vocabulary, TaggerSettings]] = {}
         for start in range(0, len(ready), self.batch_size):
             decisions, failures = [], []
-            for generated in self.stores.generated.load(ready[start : start + self.batch_size]):
-                vocabulary = vocabularies.get(generated.organization_id)
-                if vocabulary is None:
-                    vocabulary = self.stores.vocabulary.load(generated.organization_id)
-                    vocabularies[generated.organization_id] = vocabulary
-                decision = self.decide(generated, vocabulary)
+            batch = ready[start : start + self.batch_size]
+            verdicts = self.stores.feedback.verdicts(batch)
+            for generated in self.stores.generated.load(batch):
+                name = generated.organization_id
+                if name not in known:
+                    known[name] = self.stores.vocabulary.load(name), self.selection_parameters(name)
+                vocabulary, parameters = known[name]
+                decision = _decide(generated, vocabulary, parameters, verdicts.get(generated.content_id, {}))
                 faults = decision_faults(decision, self.parameters)
                 if faults:
                     failures.append(_faulty(generated, faults))
@@ -253,15 +277,6 @@ class TaggingEngine:
                 self.stores.contents.mark_failed(failures, self.version_id)
             progress(min(start + self.batch_size, len(ready)), len(ready))
         return total
-
-    def decide(self, generated: GeneratedTags, vocabulary: Vocabulary) -> Decision:
-        """The assignments one content shall have, from its proposals and the vocabulary."""
-        return Decision(
-            generated.content_id,
-            generated.organization_id,
-            generated.input_hash,
-            select(generated, vocabulary, self.parameters),
-        )
 
     def suggest(self, content: Content) -> Suggestion:
         """Tags for a content that need not be stored (id 0): nothing is written.
@@ -280,7 +295,7 @@ class TaggingEngine:
         extended = with_tags(vocabulary, new_tags)
         assignments = tuple(
             replace(assignment, tag_id=max(assignment.tag_id, 0))
-            for assignment in select(generated, extended, self.parameters)
+            for assignment in select(generated, extended, self.selection_parameters(content.organization_id))
         )
         return Suggestion(generated, assignments)
 
@@ -296,6 +311,7 @@ class TaggingEngine:
             rules=self.models.rules,
             corpus=self.corpus(organization_id),
             weights=self.models.ranker,
+            calibration=self.stores.feedback.calibrations().get(organization_id, IDENTITY),
         )
 
     def corpus(self, organization_id: str) -> CorpusStatistics:
@@ -391,6 +407,14 @@ class TaggingEngine:
     def _tag_models(self, organization_id: str) -> list[str]:
         vocabulary = self.stores.vocabulary.load(organization_id)
         return sorted({self.models.embedder.model_for(tag.name) for tag in vocabulary.active()})
+
+
+def _decide(
+    generated: GeneratedTags, vocabulary: Vocabulary, parameters: TaggerSettings, verdicts: Mapping[int, bool]
+) -> Decision:
+    """The assignments one content shall have, from its proposals, the vocabulary and what people said."""
+    chosen = select(generated, vocabulary, parameters, verdicts)
+    return Decision(generated.content_id, generated.organization_id, generated.input_hash, chosen)
 
 
 def _by_organization(contents: Sequence[Content]) -> dict[str, list[Content]]:

@@ -192,7 +192,7 @@ class Evidence:
 class Proposal:
     """A ranked tag proposal for one content. `tag_id` is None while the tag is not in the vocabulary.
 
-    `effects` are the log-odds of the confidence by kind of reason, "base" among them (core/tagging/explanation.py).
+    `effects` are the log-odds of the confidence by kind of reason, "base" among them.
     """
 
     name: str
@@ -395,10 +395,11 @@ class MergeProposal:
 
 
 class ModelKind(StrEnum):
-    """What a trained model does: judge known tags, or rank all candidates."""
+    """What a trained model does: judge known tags, rank all candidates, or correct confidences."""
 
     CLASSIFIER = "classifier"
     RANKER = "ranker"
+    CALIBRATION = "calibration"
 
 
 class ModelStatus(StrEnum):
@@ -411,7 +412,7 @@ class ModelStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewModel:
-    """A freshly trained model to be stored as a candidate. `version` is the fingerprint of what it was made from."""
+    """A freshly trained model, to be stored as a candidate; `version` is the fingerprint of its making."""
 
     organization_id: str
     kind: ModelKind

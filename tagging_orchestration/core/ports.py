@@ -35,6 +35,7 @@ from tagging_orchestration.core.models import (
     TrainedModel,
 )
 from tagging_orchestration.core.parameters import PartitionSettings
+from tagging_orchestration.core.tagging.calibration import Calibration
 from tagging_orchestration.core.tagging.corpus import CorpusStatistics
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 
@@ -273,6 +274,18 @@ class TrainedModelStore(Protocol):
 
     def labelled_contents(self, organization_id: str) -> list[LabelledContent]:
         """Live contents that people tagged or judged, by id."""
+        ...
+
+
+class FeedbackStore(Protocol):
+    """What people said of tags, and what was learned from it."""
+
+    def verdicts(self, content_ids: Sequence[int]) -> Mapping[int, Mapping[int, bool]]:
+        """For each content that people judged: tag id -> whether they want the tag."""
+        ...
+
+    def calibrations(self) -> Mapping[str, Calibration]:
+        """The calibration in use of each organisation that has one."""
         ...
 
 

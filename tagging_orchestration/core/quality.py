@@ -36,7 +36,7 @@ def decision_faults(decision: Decision, parameters: TaggerSettings) -> list[str]
     People's tags do not count against `max_tags`. Too few tags is not a fault of a row: coverage judges it.
     """
     faults = []
-    machine = [assignment for assignment in decision.assignments if assignment.method != "given"]
+    machine = [assignment for assignment in decision.assignments if assignment.method not in ("given", "feedback")]
     if len(machine) > parameters.max_tags:
         faults.append(f"{len(machine)} machine tags, at most {parameters.max_tags} are allowed")
     ids = [assignment.tag_id for assignment in decision.assignments]

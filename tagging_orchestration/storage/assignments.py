@@ -55,7 +55,7 @@ _WRITE = """
         JOIN standing AS s ON s.asked = d.tag_id AND s.status = 'active'
         JOIN tagging.content_ledger AS l ON l.content_id = d.content_id
         WHERE NOT EXISTS (
-            SELECT FROM verdicts AS v WHERE v.content_id = d.content_id AND v.tag_id = s.id AND NOT v.accepted
+            SELECT FROM verdicts AS v WHERE v.content_id = d.content_id AND v.tag_id = s.id
         )
         UNION ALL
         SELECT
@@ -69,8 +69,7 @@ _WRITE = """
     wanted AS MATERIALIZED (
         SELECT DISTINCT ON (d.content_id, d.tag_id) d.*
         FROM decided AS d
-        ORDER BY
-            d.content_id, d.tag_id, d.method = 'feedback' DESC, d.origin = 'human' DESC, d.confidence DESC
+        ORDER BY d.content_id, d.tag_id, d.origin = 'human' DESC, d.confidence DESC
     ),
     removed AS (
         DELETE FROM tagging.content_tags AS ct

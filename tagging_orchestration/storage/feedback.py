@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from tagging_orchestration.core.models import (
     JudgedProposal,
     Method,
 )
+from tagging_orchestration.core.tagging.calibration import Calibration
 from tagging_orchestration.core.vocabulary.normalise import Normaliser
 from tagging_orchestration.storage import merges
 from tagging_orchestration.storage.connection import transaction
@@ -97,6 +98,44 @@ class MethodStatistics:
     mean_confidence: float | None
 
 
+class PostgresFeedbackStore:
+    """`FeedbackStore` over Postgres. Calibrations are kept in memory while they are the active ones."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._known: dict[int, Calibration] = {}
+
+    def verdicts(self, content_ids: Sequence[int]) -> dict[int, dict[int, bool]]:
+        """For each content that people judged: tag id -> whether they want the tag. Tags are those of today."""
+        # Index: tag_feedback_content.
+        query = """
+            SELECT content_id, tag_id, accepted
+            FROM tagging.feedback_verdicts
+            WHERE content_id = ANY (%s::bigint[])
+        """
+        found: dict[int, dict[int, bool]] = {}
+        with transaction(self._pool) as connection:
+            for content_id, tag_id, accepted in connection.execute(query, [list(content_ids)]):
+                found.setdefault(content_id, {})[tag_id] = accepted
+        return found
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """The calibration in use of each organisation that has one."""
+        # Index: trained_models_active.
+        active = """
+            SELECT organization_id, id FROM tagging.trained_models WHERE kind = 'calibration' AND status = 'active'
+        """
+        with transaction(self._pool) as connection:
+            ids = dict(connection.execute(active).fetchall())
+            missing = [model_id for model_id in ids.values() if model_id not in self._known]
+            if missing:
+                rows = connection.execute(
+                    "SELECT id, payload FROM tagging.trained_models WHERE id = ANY (%s)", [missing]
+                )
+                self._known |= {model_id: Calibration.from_bytes(bytes(payload)) for model_id, payload in rows}
+        return {organization_id: self._known[model_id] for organization_id, model_id in sorted(ids.items())}
+
+
 def give_feedback(
     pool: ConnectionPool,
     organization_id: str,
@@ -167,21 +206,6 @@ def list_feedback(pool: ConnectionPool, organization_id: str, limit: int | None 
         )
 
 
-def verdicts(pool: ConnectionPool, content_ids: Sequence[int]) -> dict[int, dict[int, bool]]:
-    """For each content people judged: tag id -> whether they want the tag. Tags are those of today."""
-    # Index: tag_feedback_content.
-    query = """
-        SELECT content_id, tag_id, accepted
-        FROM tagging.feedback_verdicts
-        WHERE content_id = ANY (%s::bigint[])
-    """
-    found: dict[int, dict[int, bool]] = {}
-    with transaction(pool) as connection:
-        for content_id, tag_id, accepted in connection.execute(query, [list(content_ids)]):
-            found.setdefault(content_id, {})[tag_id] = accepted
-    return found
-
-
 def judged_proposals(pool: ConnectionPool, organization_id: str) -> list[JudgedProposal]:
     """What people last said of each proposal that they judged, with what the machine had thought of it; by id."""
     query = """
@@ -199,6 +223,33 @@ def judged_proposals(pool: ConnectionPool, organization_id: str) -> list[JudgedP
             JudgedProposal(content_id, normal_form, Method(method), confidence, shift, accepted)
             for content_id, normal_form, method, confidence, shift, accepted in connection.execute(
                 query, [organization_id]
+            )
+        ]
+
+
+def staged_proposals(pool: ConnectionPool, organization_id: str, contents: int = 2_000) -> list[JudgedProposal]:
+    """Machines' proposals of the newest contents, as `judged_proposals` shows them; nobody judged these."""
+    # Index: primary key of generated_tags, backwards.
+    query = """
+        SELECT
+            g.content_id, p.proposal ->> 'normal_form', p.proposal ->> 'method',
+            (p.proposal ->> 'confidence')::float8,
+            coalesce((p.proposal -> 'effects' ->> 'calibration')::float8, 0), false
+        FROM (
+            SELECT s.content_id, s.proposals
+            FROM tagging.generated_tags AS s
+            WHERE s.organization_id = %s
+            ORDER BY s.content_id DESC
+            LIMIT %s
+        ) AS g
+        CROSS JOIN LATERAL jsonb_array_elements(g.proposals) AS p (proposal)
+        WHERE p.proposal ->> 'origin' = 'machine'
+    """
+    with transaction(pool) as connection:
+        return [
+            JudgedProposal(content_id, normal_form, Method(method), confidence, shift, accepted)
+            for content_id, normal_form, method, confidence, shift, accepted in connection.execute(
+                query, [organization_id, contents]
             )
         ]
 
@@ -244,6 +295,28 @@ def statistics_by_method(pool: ConnectionPool, organization_id: str) -> list[Met
     """
     with transaction(pool) as connection, connection.cursor(row_factory=class_row(MethodStatistics)) as cursor:
         return cursor.execute(query, [organization_id]).fetchall()
+
+
+def resolve_contents(pool: ConnectionPool, organization_id: str, references: Iterable[str]) -> dict[str, int]:
+    """Ids of live contents that people name by id or `source:external_id`; unknown ones are left out."""
+    asked = sorted(set(references))
+    # Indexes: the primary key of contents, and the unique one on (organization_id, source, external_id).
+    query = """
+        SELECT asked.reference, c.id
+        FROM unnest(%(references)s::text[]) AS asked (reference)
+        JOIN tagging.contents AS c
+            ON c.organization_id = %(organization)s AND c.source = split_part(asked.reference, ':', 1)
+            AND c.external_id = substr(asked.reference, strpos(asked.reference, ':') + 1)
+        WHERE c.deleted_at IS NULL AND strpos(asked.reference, ':') > 0
+        UNION ALL
+        SELECT c.id::text, c.id
+        FROM tagging.contents AS c
+        WHERE c.organization_id = %(organization)s AND c.deleted_at IS NULL AND c.id = ANY (%(ids)s::bigint[])
+    """
+    ids = [int(reference) for reference in asked if reference.isascii() and reference.isdigit()]
+    with transaction(pool) as connection:
+        parameters = {"organization": organization_id, "references": asked, "ids": ids}
+        return dict(connection.execute(query, parameters).fetchall())
 
 
 # --------------------------------------------------------------------------------------------------- inside

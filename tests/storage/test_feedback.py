@@ -361,7 +361,7 @@ def test_verdicts_and_judged_proposals(pool: ConnectionPool) -> None:
     say(pool, ADD, first, "釉")
     say(pool, ACCEPT, second, "wheel")
     say(pool, ADD, second, "unheard of")
-    found = feedback.verdicts(pool, [first, second, 10**9])
+    found = feedback.PostgresFeedbackStore(pool).verdicts([first, second, 10**9])
     assert found[first] == {kiln.id: False, glaze.id: True}
     assert sorted(found[second].values()) == [True, True]
     judged = feedback.judged_proposals(pool, ORGANIZATION)

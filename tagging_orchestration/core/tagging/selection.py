@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tagging_orchestration.core.models import Assignment, GeneratedTags, Origin, Proposal, Tag
+from tagging_orchestration.core.models import (
+    Assignment,
+    GeneratedTags,
+    Method,
+    Origin,
+    Proposal,
+    Tag,
+)
 from tagging_orchestration.core.parameters import TaggerSettings
 from tagging_orchestration.core.tagging.scripts import HAN, KANA
 from tagging_orchestration.core.vocabulary.index import Vocabulary
@@ -22,18 +30,25 @@ class _Choice:
     units: tuple[str, ...]
 
 
-def select(generated: GeneratedTags, vocabulary: Vocabulary, parameters: TaggerSettings) -> tuple[Assignment, ...]:
+def select(
+    generated: GeneratedTags,
+    vocabulary: Vocabulary,
+    parameters: TaggerSettings,
+    verdicts: Mapping[int, bool] | None = None,
+) -> tuple[Assignment, ...]:
     """The assignments of one content, best first.
 
     Names are resolved through merges and aliases; what is unknown, retired or blocked falls away. People's tags
     always stand and are not counted. Machine tags follow by confidence, each discounted by its likeness to those
     already chosen (maximal marginal relevance, Carbonell and Goldstein 1998): up to `max_tags` at or above
     `min_confidence`, and below it only while there are fewer than `min_tags`. A tag that is only a part of a
-    chosen tag's name is left out, unless people made both.
+    chosen tag's name is left out, unless people made both. `verdicts` is what people said of this content's tags:
+    what they rejected takes no place, and what they confirmed is theirs.
     """
-    choices = _resolve(generated, vocabulary)
-    chosen = [choice for choice in choices if choice.proposal.origin is Origin.HUMAN]
-    open_choices = [choice for choice in choices if choice.proposal.origin is not Origin.HUMAN]
+    verdicts = verdicts or {}
+    choices = [choice for choice in _resolve(generated, vocabulary) if verdicts.get(choice.tag.id) is not False]
+    chosen = [choice for choice in choices if _is_peoples(choice, verdicts)]
+    open_choices = [choice for choice in choices if not _is_peoples(choice, verdicts)]
     people = len(chosen)
     while open_choices and len(chosen) - people < parameters.max_tags:
         best = max(open_choices, key=lambda choice: _worth(choice, chosen, parameters.diversity))
@@ -44,7 +59,7 @@ def select(generated: GeneratedTags, vocabulary: Vocabulary, parameters: TaggerS
         if not any(_is_part(best, other) for other in chosen):
             chosen.append(best)
     chosen.sort(key=lambda choice: (-choice.proposal.confidence, choice.tag.id))
-    return tuple(_assignment(choice) for choice in chosen)
+    return tuple(_assignment(choice, verdicts.get(choice.tag.id, False)) for choice in chosen)
 
 
 def _resolve(generated: GeneratedTags, vocabulary: Vocabulary) -> list[_Choice]:
@@ -59,6 +74,10 @@ def _resolve(generated: GeneratedTags, vocabulary: Vocabulary) -> list[_Choice]:
         if known is None or _precedence(proposal) > _precedence(known.proposal):
             best[tag.id] = _Choice(proposal, tag, tuple(_UNIT.findall(tag.normal_form)))
     return list(best.values())
+
+
+def _is_peoples(choice: _Choice, verdicts: Mapping[int, bool]) -> bool:
+    return choice.proposal.origin is Origin.HUMAN or verdicts.get(choice.tag.id, False)
 
 
 def _precedence(proposal: Proposal) -> tuple[bool, float]:
@@ -87,8 +106,18 @@ def _is_part(choice: _Choice, other: _Choice) -> bool:
     )
 
 
-def _assignment(choice: _Choice) -> Assignment:
+def _assignment(choice: _Choice, confirmed: bool) -> Assignment:
     proposal = choice.proposal
+    if confirmed:
+        return Assignment(
+            choice.tag.id,
+            choice.tag.name,
+            1.0,
+            choice.tag.factor,
+            Method.FEEDBACK,
+            Origin.HUMAN,
+            proposal.evidence,
+        )
     return Assignment(
         tag_id=choice.tag.id,
         name=choice.tag.name,

@@ -18,17 +18,24 @@ from tagging_orchestration.core.models import (
 )
 from tagging_orchestration.core.parameters import TaggerSettings
 from tagging_orchestration.core.ports import LanguageTools
+from tagging_orchestration.core.tagging.calibration import IDENTITY, Calibration
 from tagging_orchestration.core.tagging.candidates import given, keyphrases, neighbours
 from tagging_orchestration.core.tagging.candidates.pool import Candidate, Pool, span_evidence
 from tagging_orchestration.core.tagging.candidates.rules import RuleMatcher
 from tagging_orchestration.core.tagging.candidates.vocabulary import VocabularyMatcher
 from tagging_orchestration.core.tagging.corpus import CorpusStatistics
-from tagging_orchestration.core.tagging.explanation import CONVERSATIONAL, RULE
+from tagging_orchestration.core.tagging.explanation import (
+    CALIBRATION,
+    CONVERSATIONAL,
+    RULE,
+    effects,
+)
 from tagging_orchestration.core.tagging.features import FeatureExtractor
 from tagging_orchestration.core.tagging.languages import language_of
 from tagging_orchestration.core.tagging.matching import unit_stream
 from tagging_orchestration.core.tagging.names import may_name_tag
 from tagging_orchestration.core.tagging.ranking import RankerWeights, confidence
+from tagging_orchestration.core.tagging.ranking import log_odds as log_odds_of
 from tagging_orchestration.core.tagging.rules import RuleSet
 from tagging_orchestration.core.tagging.scripts import has_han
 from tagging_orchestration.core.tagging.text import AnalysedText, TextAnalyser
@@ -60,6 +67,7 @@ class Tagger:
         rules: RuleSet,
         corpus: CorpusStatistics,
         weights: RankerWeights,
+        calibration: Calibration = IDENTITY,
     ) -> None:
         self._parameters = parameters
         self._language = language
@@ -67,6 +75,7 @@ class Tagger:
         self._vocabulary = vocabulary
         self._corpus = corpus
         self._weights = weights
+        self._calibration = calibration
         self._analyser = TextAnalyser(language, normaliser)
         self._matcher = VocabularyMatcher(vocabulary, self._analyser)
         self._rules = RuleMatcher(rules, self._analyser, normaliser)
@@ -89,19 +98,24 @@ class Tagger:
         ranked = []
         for entry in weighed:
             candidate = entry.candidate
-            probability = confidence(blended.log_odds(entry.features))
+            log_odds = blended.log_odds(entry.features)
+            shift = self._calibration.shift(log_odds, _carrier(candidate), candidate.normal_form)
+            probability = confidence(log_odds + shift)
             by_rule = candidate.rule_confidence > probability
             value = 1.0 if candidate.given else max(probability, candidate.rule_confidence)
-            ranked.append((value, entry, by_rule))
+            ranked.append((value, entry, by_rule, shift))
         ranked.sort(key=lambda row: (-row[0], row[1].candidate.normal_form))
         proposals: list[Proposal] = []
         forms: set[str] = set()
         machine = 0
-        for value, entry, by_rule in ranked:
+        for value, entry, by_rule, shift in ranked:
             candidate = entry.candidate
             if machine >= self._parameters.proposals_kept and not candidate.given:
                 continue
-            proposal = self._proposal(text, entry, value, by_rule)
+            told = {} if candidate.given else effects(entry.features, blended)
+            if shift and told:
+                told[CALIBRATION] = round(shift, 4)
+            proposal = self._proposal(text, entry, value, by_rule, told)
             if proposal is not None and proposal.normal_form not in forms:
                 forms.add(proposal.normal_form)
                 proposals.append(proposal)
@@ -130,7 +144,9 @@ class Tagger:
         extractor = FeatureExtractor(text, self._corpus, candidates, self._settled)
         return text, [Weighed(candidate, extractor.vector(candidate)) for candidate in candidates.values()]
 
-    def _proposal(self, text: AnalysedText, entry: Weighed, value: float, by_rule: bool) -> Proposal | None:
+    def _proposal(
+        self, text: AnalysedText, entry: Weighed, value: float, by_rule: bool, told: Mapping[str, float]
+    ) -> Proposal | None:
         """The proposal to store, or None when its name is nothing a machine may call a tag."""
         candidate = entry.candidate
         name, form = candidate.name, candidate.normal_form
@@ -159,6 +175,7 @@ class Tagger:
             evidence=tuple(evidence),
             tag_id=candidate.tag.id if candidate.tag else None,
             features=features,
+            effects={**told, RULE: _lift(candidate.rule_confidence, told)} if by_rule and told else told,
         )
 
     def _similar_tags(self, inputs: Sequence[TaggerInput]) -> dict[int, list[tuple[Tag, float]]]:
@@ -189,6 +206,18 @@ class Tagger:
         if wanted == "zh-Hans":
             return self._language.to_simplified(name)
         return name
+
+
+def _carrier(candidate: Candidate) -> Method:
+    """The generator whose record with people counts for a candidate: the one that carries it, rules aside."""
+    methods = {item.method for item in candidate.evidence}
+    order = (Method.GIVEN, Method.VOCABULARY, Method.NEIGHBOUR)
+    return next((method for method in order if method in methods), Method.KEYPHRASE)
+
+
+def _lift(rule_confidence: float, told: Mapping[str, float]) -> float:
+    """What a rule adds to the log-odds of all other reasons."""
+    return round(log_odds_of(min(rule_confidence, 1 - 1e-6)) - sum(told.values()), 4)
 
 
 def _method(evidence: Sequence[Evidence], by_rule: bool) -> Method:

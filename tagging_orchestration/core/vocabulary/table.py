@@ -142,7 +142,7 @@ def write_table(tags: Iterable[TagRow]) -> str:
             tag.origin,
             tag.usage_count,
         )
-        writer.writerow([_guard(str(cell)) for cell in cells])
+        writer.writerow([guard(str(cell)) for cell in cells])
     return buffer.getvalue()
 
 
@@ -163,7 +163,7 @@ def read_table(text: str) -> tuple[list[TableRow], list[TableIssue]]:
                 message = f"{len(cells)} cells, the header has {len(header)} (quote cells that hold commas)"
                 issues.append(TableIssue(number, "(row)", message))
                 continue
-            values = {column: _unguard(cell).strip() for column, cell in zip(header, cells, strict=True)}
+            values = {column: unguard(cell).strip() for column, cell in zip(header, cells, strict=True)}
             row, found = _table_row(number, values)
             rows.append(row)
             issues += found
@@ -393,11 +393,13 @@ def _split_aliases(cell: str) -> Iterable[str]:
     return (_ESCAPED.sub(r"\1", alias).strip() for alias in _ALIAS.findall(cell) if alias.strip())
 
 
-def _guard(cell: str) -> str:
+def guard(cell: str) -> str:
+    """The cell with a quote before what a spreadsheet would run."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
-def _unguard(cell: str) -> str:
+def unguard(cell: str) -> str:
+    """The cell without the quote that `guard` put there."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 

@@ -273,6 +273,16 @@ BEGIN
 END
 $$;
 
+-- Whether people judged this pair, under this name or as a tag merged since: it is never asked about again.
+CREATE FUNCTION tagging.was_judged(content bigint, tag bigint, form text) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN EXISTS (
+        SELECT FROM tagging.tag_feedback AS f
+        WHERE
+            f.content_id = content AND f.undone_at IS NULL
+            AND (f.normal_form = form OR tagging.current_tag(f.tag_id) = tag)
+    );
+
 -- Makes one assignment what people last said of it. Without a word of theirs it is left alone.
 CREATE FUNCTION tagging.settle_assignment(content bigint, tag bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -746,7 +756,7 @@ BEGIN ATOMIC
     LEFT JOIN LATERAL (
         SELECT
             coalesce(
-                (staged_by.components ->> 'threshold')::real,
+                (staged_by.components -> 'threshold' ->> g.organization_id)::real,
                 (staged_by.components -> 'parameters' ->> 'min_confidence')::real
             ) AS threshold,
             (
