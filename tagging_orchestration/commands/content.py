@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tagging_orchestration.core.models import Content, Tag
     from tagging_orchestration.core.tagging.explanation import Explanation as Decomposition
+    from tagging_orchestration.core.tagging.explanation import WhatIf, WhyNot
     from tagging_orchestration.storage.history import ContentEvent, ContentReference, Explanation, TagEvent
     from tagging_orchestration.wiring import Project
 
@@ -230,11 +231,22 @@ def explain(content: str, tag: str, as_json: bool) -> None:
         explanation = explain_assignment(project.pool, found.id, named.id)
         decomposition = _decompose(project, explanation)
         neighbours = _neighbour_names(project, explanation)
+        obstacle = _obstacle(project, found.id, named.id) if explanation.confidence is None else None
+        changes = _changes(project, explanation)
     if as_json:
-        print_json({"content": found, "tag": explanation.name, "why": explanation, "confidence": decomposition})
+        print_json(
+            {
+                "content": found,
+                "tag": explanation.name,
+                "why": explanation,
+                "confidence": decomposition,
+                "why_not": obstacle,
+                "what_if": changes,
+            }
+        )
         return
     _heading(found)
-    show(*_explanation_view(explanation, decomposition, neighbours))
+    show(*_explanation_view(explanation, decomposition, neighbours, obstacle, changes))
     if explanation.events:
         show("", _assignment_events(explanation.events))
 
@@ -315,6 +327,32 @@ def _decompose(project: Project, explanation: Explanation) -> Decomposition | No
     return take_apart(proposals_from([explanation.proposal])[0], ranker)
 
 
+def _obstacle(project: Project, content_id: int, tag_id: int) -> WhyNot | None:
+    """What keeps the tag away from the content; None when nothing does but a run to come."""
+    from tagging_orchestration.core.tagging.explanation import why_not
+
+    stores, organization = project.stores, project.settings.organization_id
+    generated = stores.generated.load([content_id])
+    return why_not(
+        generated[0] if generated else None,
+        tag_id,
+        stores.vocabulary.load(organization),
+        project.engine.selection_parameters(organization),
+        stores.feedback.verdicts([content_id]).get(content_id, {}),
+    )
+
+
+def _changes(project: Project, explanation: Explanation) -> list[WhatIf]:
+    """What would have changed the machine's decision."""
+    from tagging_orchestration.core.tagging.explanation import what_if
+    from tagging_orchestration.storage.evidence import proposals_from
+
+    if not explanation.proposal or not explanation.effects:
+        return []
+    threshold = project.engine.threshold(project.settings.organization_id)
+    return what_if(proposals_from([explanation.proposal])[0], threshold)
+
+
 def _neighbour_names(project: Project, explanation: Explanation) -> dict[int, str]:
     """The contents that evidence refers to, as people name them."""
     ids = {
@@ -347,11 +385,16 @@ def _tag_heading(tag: Tag, said: str, as_of: datetime | None) -> None:
 
 
 def _explanation_view(
-    explanation: Explanation, decomposition: Decomposition | None, neighbours: dict[int, str]
+    explanation: Explanation,
+    decomposition: Decomposition | None,
+    neighbours: dict[int, str],
+    obstacle: WhyNot | None,
+    changes: Sequence[WhatIf],
 ) -> list[RenderableType]:
     from rich.table import Table
 
     from tagging_orchestration.commands.reasons import reason
+    from tagging_orchestration.core.tagging.explanation import KIND_MEANINGS
     from tagging_orchestration.storage.evidence import evidence_from
 
     name = plain(explanation.name)
@@ -366,6 +409,13 @@ def _explanation_view(
         parts = [f"  was proposed [bold]{name}[/] with confidence {confidence:.2f}, but does not have it"]
     else:
         parts = [f"  does not have the tag [bold]{name}[/], nor was it proposed"]
+    if obstacle is not None:
+        parts.append(f"  [bold]{plain(obstacle.reason)}[/]: {plain(obstacle.detail)}")
+    for said in explanation.feedback:
+        undone = f", taken back by {said['undone_by']}" if said["undone_at"] else ""
+        parts.append(
+            f"  {plain(said['reviewer'])} said {said['kind']}{plain(undone)} [dim](feedback {said['id']})[/]"
+        )
     rows = _evidence_rows(explanation)
     if rows:
         parts += ["", "[bold]Evidence[/]"]
@@ -381,6 +431,14 @@ def _explanation_view(
         for contribution in decomposition.contributions[:CONTRIBUTIONS]:
             colour = "green" if contribution.effect > 0 else "red"
             grid.add_row(f"  [{colour}]{contribution.effect:+.2f}[/]", plain(contribution.meaning))
+        parts.append(grid)
+    if changes:
+        parts += ["", "[bold]What would have changed it[/] [dim](the machine's confidence without …)[/]"]
+        grid = Table.grid(padding=(0, 1))
+        for change in changes:
+            meaning = " and ".join(KIND_MEANINGS.get(kind, kind) for kind in change.without)
+            turned = " [bold]← turns the decision[/]" if change.turns else ""
+            grid.add_row(f"  {change.confidence:.2f}", plain(meaning) + turned)
         parts.append(grid)
     return parts
 

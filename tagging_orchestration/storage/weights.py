@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.core.models import ChangeContext
 from tagging_orchestration.core.parameters import VocabularySettings
-from tagging_orchestration.core.vocabulary.weights import TagUsage, tag_factor
+from tagging_orchestration.core.vocabulary.weights import TagUsage, feedback_factor, tag_factor
 from tagging_orchestration.storage.connection import transaction
 
 # Assignments looked at in one transaction while weights are rewritten.
@@ -122,19 +122,29 @@ def _read_usage(connection: Connection, now: datetime) -> list[tuple[TagUsage, d
             FROM tagging.contents
             WHERE deleted_at IS NULL
             GROUP BY organization_id
+        ),
+        said AS (
+            SELECT
+                v.tag_id, count(*) FILTER (WHERE v.accepted) AS accepted,
+                count(*) FILTER (WHERE NOT v.accepted) AS rejected
+            FROM tagging.feedback_verdicts AS v
+            GROUP BY v.tag_id
         )
         SELECT
             t.id, coalesce(u.usage_count, 0), u.last_used_at, coalesce(u.mean_confidence, 0),
-            coalesce(n.created_at, %(now)s)
+            coalesce(s.accepted, 0), coalesce(s.rejected, 0), coalesce(n.created_at, %(now)s)
         FROM tagging.tags AS t
         LEFT JOIN used AS u ON u.tag_id = t.id
         LEFT JOIN newest AS n ON n.organization_id = t.organization_id
+        LEFT JOIN said AS s ON s.tag_id = t.id
         WHERE t.status = 'active'
         ORDER BY t.id
     """
     return [
-        (TagUsage(tag_id, usage_count, last_used_at, mean_confidence), newest)
-        for tag_id, usage_count, last_used_at, mean_confidence, newest in connection.execute(query, {"now": now})
+        (TagUsage(tag_id, usage_count, last_used_at, confidence, feedback_factor(accepted, rejected)), newest)
+        for tag_id, usage_count, last_used_at, confidence, accepted, rejected, newest in connection.execute(
+            query, {"now": now}
+        )
     ]
 
 

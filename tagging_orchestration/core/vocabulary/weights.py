@@ -25,6 +25,15 @@ class TagUsage:
     feedback: float = 1.0
 
 
+# So many imagined answers of each kind stand beside people's: one answer changes little.
+IMAGINED_ANSWERS = 2
+
+
+def feedback_factor(accepted: int, rejected: int) -> float:
+    """What people's answers make of a tag: 1 without any, towards 2 where all confirm it, else towards 0."""
+    return 2 * (accepted + IMAGINED_ANSWERS) / (accepted + rejected + 2 * IMAGINED_ANSWERS)
+
+
 def tag_factor(usage: TagUsage, newest: datetime, settings: VocabularySettings) -> float:
     """What every assignment's confidence is multiplied with: time decay x usage gain x feedback.
 
