@@ -29,6 +29,10 @@ class VocabularyError(TaggingError):
     """A change of the vocabulary contradicts its present state, or a table of it holds mistakes."""
 
 
+class TooFewLabels(TaggingError):
+    """There are not enough labelled contents to train a model; more labels can help."""
+
+
 class QualityGateFailed(TaggingError):
     """Generated rows broke a blocking rule and were not published."""
 
