@@ -76,6 +76,20 @@ class LibraryLanguageTools:
         """Traditional form with Taiwan's standard characters."""
         return self._to_traditional(text)
 
+    def to_mainland(self, text: str) -> str:
+        """Taiwan's words replaced by the mainland's, in Simplified characters."""
+        return self._to_mainland(text)
+
+    def to_taiwan(self, text: str) -> str:
+        """The mainland's words replaced by Taiwan's, in Traditional characters."""
+        return self._to_taiwan(self._to_simplified(text))
+
+    def pronunciation(self, text: str) -> str:
+        """Pinyin of Chinese characters without tones, one syllable a word; other letters as they are."""
+        from pypinyin import lazy_pinyin
+
+        return " ".join(lazy_pinyin(text, errors=lambda rest: list(rest.split())))
+
     def _chinese_script(self, text: str) -> str:
         han = "".join(_HAN.findall(text))
         traditional = sum(a != b for a, b in zip(han, self.to_simplified(han), strict=True))
@@ -112,6 +126,18 @@ class LibraryLanguageTools:
         import opencc
 
         return opencc.OpenCC("s2tw").convert
+
+    @cached_property
+    def _to_mainland(self) -> Callable[[str], str]:
+        import opencc
+
+        return opencc.OpenCC("tw2sp").convert
+
+    @cached_property
+    def _to_taiwan(self) -> Callable[[str], str]:
+        import opencc
+
+        return opencc.OpenCC("s2twp").convert
 
 
 def _same_length(convert: Callable[[str], str], text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tagging_orchestration.core.embedding import STATISTICAL_MODEL
 from tagging_orchestration.core.ports import Progress
 from tagging_orchestration.core.tagging.scripts import HAN, HANGUL, KANA
 
@@ -36,7 +37,7 @@ class StatisticalVectors:
     Transforms".
     """
 
-    name = "char-ngrams-384"
+    name = STATISTICAL_MODEL
     dimension = 384
 
     def __init__(self, fold: Callable[[str], str]) -> None:

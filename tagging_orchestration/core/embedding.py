@@ -80,6 +80,15 @@ def letters_by_script(text: str) -> Counter[str]:
     return counts
 
 
+# Name of the vectors that are made of a text's letters without a model: likeness there is likeness of spelling.
+STATISTICAL_MODEL = "char-ngrams-384"
+
+
+def is_statistical(model: str) -> bool:
+    """Whether vectors stored under this name hold spelling, not meaning."""
+    return model == STATISTICAL_MODEL
+
+
 @lru_cache(maxsize=20_000)
 def script_of(character: str) -> str:
     """Script of a letter by its Unicode name ('LATIN', 'CJK', 'KANA', ...); '' for other characters."""

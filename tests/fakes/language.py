@@ -52,6 +52,10 @@ LEMMAS = {
     "women": "woman",
 }
 
+# Taiwan's word and the mainland's, both in Traditional characters.
+WORDINGS = {"資料庫": "數據庫", "軟體": "軟件", "運費": "郵費"}
+SOUNDS = {"桑": "sang", "尚": "shang", "坦": "tan", "尼": "ni", "亚": "ya"}
+
 
 class FakeLanguageTools:
     """Knows the words it is given. A text with a Chinese character is Chinese; any other is English.
@@ -115,3 +119,20 @@ class FakeLanguageTools:
     def to_traditional(self, text: str) -> str:
         """Character by character, back."""
         return text.translate(str.maketrans(SIMPLIFIED, TRADITIONAL))
+
+    def to_mainland(self, text: str) -> str:
+        """Listed words of Taiwan replaced, then Simplified."""
+        for taiwan, mainland in WORDINGS.items():
+            text = text.replace(taiwan, mainland)
+        return self.to_simplified(text)
+
+    def to_taiwan(self, text: str) -> str:
+        """Traditional, then listed words of the mainland replaced."""
+        text = self.to_traditional(text)
+        for taiwan, mainland in WORDINGS.items():
+            text = text.replace(mainland, taiwan)
+        return text
+
+    def pronunciation(self, text: str) -> str:
+        """The listed sounds, one word a character; other letters as they are."""
+        return " ".join("".join(f" {SOUNDS[c]} " if c in SOUNDS else c for c in self.to_simplified(text)).split())

@@ -6,16 +6,32 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from rapidfuzz.distance import OSA
+from rapidfuzz.distance import OSA, JaroWinkler
 
 from tagging_orchestration.core.tagging.scripts import has_han
 
 _JOINABLE = re.compile(r"(?<!\d)[ .]|[ .](?!\d)")
 _ACCENT = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+_BRACKETS = re.compile(r"^(.*\S)\s*[(（\[](.+?)[)）\]]\s*$")
+_NUMERONYM = re.compile(r"([a-z])(\d+)([a-z])")
 _NEGATING_WORDS = "anti de dis il im in ir mis no non not off un without"
 _NEGATIONS = frozenset(_NEGATING_WORDS.split())
 _NEGATING_CHARACTERS = frozenset("不未無无非沒没反")
+# Words that acronyms leave out.
+_SMALL_WORDS = frozenset("a an and as at by de for from in la of on or the to with".split())
+# The regular differences of British and American spelling, each brought to one side.
+_ENGLISHES = (
+    (re.compile(r"(?<=[a-z]{2})is(?=(?:e|ed|er|ers|es|ing|ation|ations|ational)\b)"), "iz"),
+    (re.compile(r"(?<=[a-z])ys(?=(?:e|ed|er|ers|es|ing)\b)"), "yz"),
+    (re.compile(r"(?<=[a-z]{2})our(?=(?:s|ed|ing|ite|ites|able|al|ism|hood)?\b)"), "or"),
+    (re.compile(r"(?<=[a-z]{2}[bcdgptv])re\b"), "er"),
+    (re.compile(r"(?<=[a-z]{2})ogue\b"), "og"),
+    (re.compile(r"(?<=[a-z]{2}[aeiou])ll(?=(?:ed|er|ers|ing|or)\b)"), "l"),
+    (re.compile(r"\bprogramme\b"), "program"),
+    (re.compile(r"(?<=[a-z])ence\b"), "ense"),
+    (re.compile(r"ae|oe"), "e"),
+)
 
 
 @lru_cache(maxsize=200_000)
@@ -31,9 +47,23 @@ def without_accents(form: str) -> str:
     return unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", spelling_key(form))))
 
 
+@lru_cache(maxsize=200_000)
+def english_key(form: str) -> str:
+    """The key without accents in which British and American spellings are one: "organisation", "organization"."""
+    for pattern, one in _ENGLISHES:
+        form = pattern.sub(one, form)
+    return without_accents(form)
+
+
 def edit_similarity(first: str, second: str) -> float:
     """1 less the share of characters to insert, delete, replace or swap (optimal string alignment); in [0, 1]."""
     return OSA.normalized_similarity(first, second)
+
+
+@lru_cache(maxsize=500_000)
+def word_likeness(first: str, second: str) -> float:
+    """How likely two words are forms of one, in [0, 1]: equal, or mostly the same beginning."""
+    return 1.0 if first == second else JaroWinkler.similarity(first, second, prefix_weight=0.1)
 
 
 def same_words(first: str, second: str) -> bool:
@@ -51,6 +81,88 @@ def contains_words(first: str, second: str) -> bool:
     return has_han(short) and short != long and short in long
 
 
+def brackets(name: str) -> tuple[str, str] | None:
+    """What stands before and inside the brackets that end a name, as in "SaaS (software as a service)"."""
+    found = _BRACKETS.match(name)
+    return (found[1], found[2]) if found else None
+
+
+def initials(form: str) -> str:
+    """First letters of the words, small words left out; of a single word nothing."""
+    words = [word for word in form.split() if word not in _SMALL_WORDS]
+    return "".join(word[0] for word in words) if len(words) > 1 else ""
+
+
+def abbreviates(first: str, second: str) -> float:
+    """How well one form explains the other as its short form, in [0, 1].
+
+    1 for initials and numeronyms ("k8s"), shared words aside; 0.8 where every word gives its beginning ("action
+    rpg", "arpg"); 0.4 where the short form's letters stand in the long one in order; 0 for anything else.
+    """
+    short, long = sorted((first, second), key=len)
+    ours, theirs = _without_shared(short.split(), long.split())
+    if len(ours) == 1 and len(theirs) > 1:
+        short, long = ours[0], " ".join(theirs)
+    elif len(ours) != 1 or len(theirs) != 1:
+        return 0.0
+    else:
+        short, long = ours[0], theirs[0]
+    if len(short) < 2 or len(short) >= len(long) or short[0] != long[0]:
+        return 0.0
+    if short in (initials(long), "".join(word[0] for word in long.split())) or _is_numeronym(short, long):
+        return 1.0
+    words = long.split()
+    if len(words) > 1 and _made_of_beginnings(short, words):
+        return 0.8
+    place = -1
+    for character in short:
+        place = long.find(character, place + 1)
+        if place < 0:
+            return 0.0
+    return 0.4
+
+
+def _without_shared(short: list[str], long: list[str]) -> tuple[list[str], list[str]]:
+    """Both lists of words without what they begin and end with alike."""
+    start = 0
+    while start < min(len(short), len(long)) and short[start] == long[start]:
+        start += 1
+    short, long = short[start:], long[start:]
+    while short and long and short[-1] == long[-1]:
+        short, long = short[:-1], long[:-1]
+    return short, long
+
+
+def _is_numeronym(short: str, long: str) -> bool:
+    found = _NUMERONYM.fullmatch(short)
+    return bool(found) and long[-1] == found[3] and len(long) - 2 == int(found[2])
+
+
+def _made_of_beginnings(short: str, words: list[str]) -> bool:
+    """Whether `short` is a beginning of each word after the other; small words may give nothing."""
+    if not words:
+        return not short
+    word = words[0]
+    if word in _SMALL_WORDS and _made_of_beginnings(short, words[1:]):
+        return True
+    most = 0
+    while most < min(len(short), len(word)) and short[most] == word[most]:
+        most += 1
+    return any(_made_of_beginnings(short[taken:], words[1:]) for taken in range(most, 0, -1))
+
+
+@lru_cache(maxsize=200_000)
+def numbers_of(form: str) -> tuple[str, ...]:
+    """The numbers in a form, in order: versions, years and sizes."""
+    return tuple(_NUMBERS.findall(form))
+
+
+@lru_cache(maxsize=200_000)
+def without_numbers(form: str) -> str:
+    """The spelling key without its numbers."""
+    return _NUMBERS.sub("", spelling_key(form))
+
+
 def is_acronym(first: str, second: str) -> bool:
     """Whether one form consists of the initials of the other's words."""
     short, long = sorted((first, second), key=len)
@@ -60,7 +172,7 @@ def is_acronym(first: str, second: str) -> bool:
 
 def numbers_differ(first: str, second: str) -> bool:
     """Whether the numbers in two forms differ: versions, years and sizes make different tags."""
-    return _NUMBERS.findall(first) != _NUMBERS.findall(second)
+    return numbers_of(first) != numbers_of(second)
 
 
 def negates(first: str, second: str) -> bool:
