@@ -17,6 +17,9 @@ GROUPS = {
     "tag_weights": "vocabulary",
     "tag_relationships": "vocabulary",
     "tagging_metrics": "observability",
+    "review_queue": "learning",
+    "feedback_statistics": "learning",
+    "confidence_calibration": "learning",
 }
 BLOCKING = {
     "every_content_is_tracked",
@@ -24,6 +27,8 @@ BLOCKING = {
     "proposals_are_valid",
     "vocabulary_has_no_loops",
     "tags_per_content",
+    "feedback_is_respected",
+    "calibration_no_worse",
 }
 WARNING = {
     "rejected_rows",
@@ -72,6 +77,9 @@ def test_lineage():
         "tag_weights": {"content_tags"},
         "tag_relationships": {"content_tags"},
         "tagging_metrics": {"content_tags"},
+        "review_queue": {"content_tags"},
+        "feedback_statistics": {"content_tags"},
+        "confidence_calibration": {"content_tags"},
     }
 
 
@@ -89,6 +97,7 @@ def test_jobs_schedules_and_sensors():
         "tag_contents",
         "care_for_vocabulary",
         "refresh_projections",
+        "learn_from_feedback",
         "keep_house",
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {
@@ -96,6 +105,7 @@ def test_jobs_schedules_and_sensors():
         "nightly_vocabulary",
         "nightly_projections",
         "nightly_upkeep",
+        "weekly_learning",
         "weekly_reconcile",
         "drain_stale_versions",
     }

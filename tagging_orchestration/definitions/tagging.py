@@ -7,6 +7,7 @@ import dagster as dg
 from tagging_orchestration.defs.checks import ALL_CHECKS
 from tagging_orchestration.defs.embeddings import content_embeddings
 from tagging_orchestration.defs.executor import job_executor
+from tagging_orchestration.defs.feedback import confidence_calibration, feedback_statistics, review_queue
 from tagging_orchestration.defs.jobs import ALL_JOBS
 from tagging_orchestration.defs.metrics import tagging_metrics
 from tagging_orchestration.defs.raw_content import raw_content
@@ -26,6 +27,9 @@ defs = dg.Definitions(
         tag_weights,
         tag_relationships,
         tagging_metrics,
+        review_queue,
+        feedback_statistics,
+        confidence_calibration,
     ],
     asset_checks=ALL_CHECKS,
     jobs=ALL_JOBS,

@@ -8,6 +8,7 @@ from tagging_orchestration.core.models import Scope
 from tagging_orchestration.core.quality import DRIFT_BINS, population_stability_index, share
 from tagging_orchestration.core.vocabulary.admission import STARTING_VOCABULARY
 from tagging_orchestration.defs.embeddings import content_embeddings
+from tagging_orchestration.defs.feedback import confidence_calibration
 from tagging_orchestration.defs.metadata import table
 from tagging_orchestration.defs.raw_content import raw_content
 from tagging_orchestration.defs.resources import Tagging
@@ -251,6 +252,49 @@ def replay_equals_state(tagging: Tagging) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    asset=content_tags,
+    blocking=True,
+    description="What people rejected is not assigned, and what they confirmed is.",
+)
+def feedback_is_respected(tagging: Tagging) -> dg.AssetCheckResult:
+    """The proof that people outrank machines."""
+    from tagging_orchestration.storage.feedback import violations
+
+    found = violations(tagging.project.pool)
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=ERROR,
+        description=f"{len(found)} assignments contradict people" if found else "people's word holds everywhere",
+        metadata={"violations": table(["content", "tag", "wanted", "feedback"], found)},
+    )
+
+
+@dg.asset_check(
+    asset=confidence_calibration,
+    blocking=True,
+    description="The calibration fitted last is no worse on held-out answers than the one in use then.",
+)
+def calibration_no_worse(tagging: Tagging) -> dg.AssetCheckResult:
+    """The gate of promotion: a calibration that does worse is kept as a candidate and never used."""
+    from tagging_orchestration.core.models import ModelKind
+    from tagging_orchestration.storage.trained_models import PostgresTrainedModelStore
+
+    project = tagging.project
+    models = PostgresTrainedModelStore(project.pool).all(project.settings.organization_id, ModelKind.CALIBRATION)
+    metrics = models[0].metrics if models else {}
+    judged = "log_loss" in metrics
+    return dg.AssetCheckResult(
+        passed=not judged or metrics["no_worse"],
+        severity=ERROR,
+        description=f"log loss {metrics['log_loss']:.3f} on {metrics['held_out']} held-out answers, "
+        f"{metrics['log_loss_before']:.3f} before"
+        if judged
+        else f"{metrics.get('held_out', 0)} held-out answers are too few to judge: confidences stay as they are",
+        metadata={"held_out": dict(metrics)},
+    )
+
+
+@dg.asset_check(
     asset=content_tags, description="No changed content waits too long, and none was given up (dead letters)."
 )
 def pending_and_failed(tagging: Tagging) -> dg.AssetCheckResult:
@@ -296,6 +340,8 @@ ALL_CHECKS = [
     single_use_tags,
     new_tags,
     replay_equals_state,
+    feedback_is_respected,
+    calibration_no_worse,
     pending_and_failed,
     weights_are_sound,
 ]

@@ -30,8 +30,15 @@ care_for_vocabulary = dg.define_asset_job(
 
 refresh_projections = dg.define_asset_job(
     "refresh_projections",
-    selection=["tag_weights", "tag_relationships", "tagging_metrics"],
-    description="Recompute weights, relationships and metrics.",
+    selection=["tag_weights", "tag_relationships", "tagging_metrics", "review_queue", "feedback_statistics"],
+    description="Recompute weights, relationships, metrics, what people's answers say, and what to ask them next.",
+)
+
+learn_from_feedback = dg.define_asset_job(
+    "learn_from_feedback",
+    selection=["confidence_calibration"],
+    description="Refit confidences and their threshold to people's answers; a better fit makes contents pending, "
+    "which are re-tagged within the budget of drain_stale_versions.",
 )
 
 
@@ -84,4 +91,4 @@ def keep_house() -> None:
     end_ghost_runs()
 
 
-ALL_JOBS = [load_contents, tag_contents, care_for_vocabulary, refresh_projections, keep_house]
+ALL_JOBS = [load_contents, tag_contents, care_for_vocabulary, refresh_projections, learn_from_feedback, keep_house]

@@ -8,6 +8,7 @@ from tagging_orchestration.core.models import PendingCount, Scope
 from tagging_orchestration.defs.jobs import (
     care_for_vocabulary,
     keep_house,
+    learn_from_feedback,
     load_contents,
     refresh_projections,
     tag_contents,
@@ -44,6 +45,13 @@ nightly_vocabulary = dg.ScheduleDefinition(
 )
 nightly_projections = dg.ScheduleDefinition(
     name="nightly_projections", job=refresh_projections, cron_schedule="40 2 * * *", default_status=RUNNING
+)
+weekly_learning = dg.ScheduleDefinition(
+    name="weekly_learning",
+    job=learn_from_feedback,
+    cron_schedule="30 3 * * 0",
+    default_status=RUNNING,
+    description="Refit confidences to people's answers, before the weekly re-tagging.",
 )
 nightly_upkeep = dg.ScheduleDefinition(
     name="nightly_upkeep", job=keep_house, cron_schedule="10 3 * * *", default_status=RUNNING
@@ -92,6 +100,7 @@ ALL_SCHEDULES = [
     nightly_vocabulary,
     nightly_projections,
     nightly_upkeep,
+    weekly_learning,
     weekly_reconcile,
     drain_stale_versions,
 ]
