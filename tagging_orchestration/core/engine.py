@@ -283,21 +283,23 @@ class TaggingEngine:
 
         Proposals that are not in the vocabulary yet stand as they would after admission, with tag id 0.
         """
-        model = self.models.embedder.model_for(content.text)
-        vector = self.models.embedder.encode(model, [content.text])[0]
-        neighbours = self.stores.embeddings.neighbours(
-            content.organization_id, model, [(content.id, vector)], self.parameters.neighbours
-        ).get(content.id, ())
-        tagger = self.tagger(content.organization_id)
-        generated = tagger.tag([TaggerInput(content, vector, model, neighbours)])[0]
-        vocabulary = self.stores.vocabulary.load(content.organization_id)
-        new_tags = self._admissible(content.organization_id, [generated], vocabulary)
-        extended = with_tags(vocabulary, new_tags)
-        assignments = tuple(
-            replace(assignment, tag_id=max(assignment.tag_id, 0))
-            for assignment in select(generated, extended, self.selection_parameters(content.organization_id))
-        )
-        return Suggestion(generated, assignments)
+        return self.suggest_all([content])[0]
+
+    def suggest_all(self, contents: Sequence[Content]) -> list[Suggestion]:
+        """The same for several contents with different ids, in their order."""
+        found: dict[int, Suggestion] = {}
+        for organization_id, group in _by_organization(contents).items():
+            generated = self.tagger(organization_id).tag(self._inputs_with_vectors(organization_id, group))
+            vocabulary = self.stores.vocabulary.load(organization_id)
+            extended = with_tags(vocabulary, self._admissible(organization_id, generated, vocabulary))
+            parameters = self.selection_parameters(organization_id)
+            for row in generated:
+                assignments = tuple(
+                    replace(assignment, tag_id=max(assignment.tag_id, 0))
+                    for assignment in select(row, extended, parameters)
+                )
+                found[row.content_id] = Suggestion(row, assignments)
+        return [found[content.id] for content in contents]
 
     # ----------------------------------------------------------------------------------------- ingredients
 
@@ -376,6 +378,26 @@ class TaggingEngine:
             )
             inputs += [
                 TaggerInput(content, vectors.get(content.text_hash), model, neighbours.get(content.id, ()))
+                for content in group
+            ]
+        return inputs
+
+    def _inputs_with_vectors(self, organization_id: str, contents: Sequence[Content]) -> list[TaggerInput]:
+        """Inputs whose vectors are encoded where none is stored; nothing is written."""
+        inputs = []
+        for model, group in self._by_model(contents).items():
+            texts = {content.text_hash: content.text for content in group}
+            vectors = dict(self.stores.embeddings.vectors(organization_id, model, list(texts)))
+            missing = [text_hash for text_hash in texts if text_hash not in vectors]
+            if missing:
+                encoded = self.models.embedder.encode(model, [texts[text_hash] for text_hash in missing])
+                vectors |= dict(zip(missing, encoded, strict=True))
+            queries = [(content.id, vectors[content.text_hash]) for content in group]
+            neighbours = self.stores.embeddings.neighbours(
+                organization_id, model, queries, self.parameters.neighbours
+            )
+            inputs += [
+                TaggerInput(content, vectors[content.text_hash], model, neighbours.get(content.id, ()))
                 for content in group
             ]
         return inputs
