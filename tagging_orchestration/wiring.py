@@ -43,6 +43,7 @@ class Project:
         from tagging_orchestration.storage.embeddings import PostgresEmbeddingStore
         from tagging_orchestration.storage.feedback import PostgresFeedbackStore
         from tagging_orchestration.storage.generated import PostgresGeneratedStore
+        from tagging_orchestration.storage.trained_models import PostgresTrainedModelStore
         from tagging_orchestration.storage.versions import PostgresTaggerVersionStore
         from tagging_orchestration.storage.vocabulary import PostgresVocabularyStore
 
@@ -55,6 +56,7 @@ class Project:
             corpus=PostgresCorpusStore(self.pool),
             versions=PostgresTaggerVersionStore(self.pool),
             feedback=PostgresFeedbackStore(self.pool),
+            trained_models=PostgresTrainedModelStore(self.pool),
         )
 
     @cached_property

@@ -21,6 +21,7 @@ from tagging_orchestration.core.models import (
     EmbeddingRow,
     Failure,
     GeneratedTags,
+    ModelKind,
     NewTag,
     PublishReport,
     Scope,
@@ -39,10 +40,12 @@ from tagging_orchestration.core.ports import (
     LanguageTools,
     Progress,
     TaggerVersionStore,
+    TrainedModelStore,
     VocabularyStore,
 )
 from tagging_orchestration.core.quality import decision_faults, proposal_faults
 from tagging_orchestration.core.tagging.calibration import IDENTITY
+from tagging_orchestration.core.tagging.classifier.model import TagClassifier
 from tagging_orchestration.core.tagging.corpus import CorpusStatistics
 from tagging_orchestration.core.tagging.counting import count_corpus
 from tagging_orchestration.core.tagging.ranking import RankerWeights
@@ -72,6 +75,7 @@ class Stores:
     corpus: CorpusStore
     versions: TaggerVersionStore
     feedback: FeedbackStore
+    trained_models: TrainedModelStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class TaggingEngine:
         self.batch_size = batch_size
         self.normaliser = Normaliser(models.language, fold_chinese_script)
         self._version_ids: dict[str, int] = {}
+        self._classifiers: dict[str, TagClassifier] = {}
 
     # ------------------------------------------------------------------------------------------ versions
 
@@ -149,6 +154,9 @@ class TaggingEngine:
         if calibrations:
             components["calibration"] = {name: item.version for name, item in calibrations.items()}
             components["threshold"] = {name: self.threshold(name) for name in calibrations}
+        classifiers = self.stores.trained_models.active_versions(ModelKind.CLASSIFIER)
+        if classifiers:
+            components["classifier"] = dict(classifiers)
         return components
 
     @property
@@ -314,7 +322,25 @@ class TaggingEngine:
             corpus=self.corpus(organization_id),
             weights=self.models.ranker,
             calibration=self.stores.feedback.calibrations().get(organization_id, IDENTITY),
+            classifier=self.classifier(organization_id),
         )
+
+    def classifier(self, organization_id: str) -> TagClassifier | None:
+        """The organisation's active classifier, None while there is none; read again only after a promotion.
+
+        Raises ConfigurationError when the stored one is of another version of this project.
+        """
+        version = self.stores.trained_models.active_versions(ModelKind.CLASSIFIER).get(organization_id)
+        if version is None:
+            return None
+        known = self._classifiers.get(organization_id)
+        if known is None or known.version != version:
+            model = self.stores.trained_models.active(organization_id, ModelKind.CLASSIFIER)
+            if model is None:
+                return None
+            payload = self.stores.trained_models.payload(model.id)
+            known = self._classifiers[organization_id] = TagClassifier.from_bytes(payload, self.models.language)
+        return known
 
     def corpus(self, organization_id: str) -> CorpusStatistics:
         """Stored corpus statistics, drawn anew when the corpus outgrew them."""

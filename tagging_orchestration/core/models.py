@@ -33,6 +33,7 @@ class Method(StrEnum):
     KEYPHRASE = "keyphrase"
     NEIGHBOUR = "neighbour"
     RULE = "rule"
+    CLASSIFIER = "classifier"
     FEEDBACK = "feedback"
 
 

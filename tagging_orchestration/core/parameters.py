@@ -28,6 +28,7 @@ class TaggerSettings(Strict):
     new_tags_per_1000: float = Field(default=500, gt=0, description="machine tags that 1,000 contents may add")
     tag_language: Literal["content", "en", "zh-Hant", "zh-Hans"] = "content"
     corpus_sample: int = Field(default=20_000, gt=0)
+    closed_vocabulary: bool = Field(default=False, description="propose tags of the vocabulary only")
 
     @model_validator(mode="after")
     def _bounds(self) -> TaggerSettings:

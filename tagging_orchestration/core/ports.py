@@ -251,6 +251,10 @@ class TrainedModelStore(Protocol):
         """The model in use, None while there is none."""
         ...
 
+    def active_versions(self, kind: ModelKind) -> Mapping[str, str]:
+        """Version of the active model of each organisation that has one."""
+        ...
+
     def get(self, model_id: int) -> TrainedModel:
         """One model; raises UnknownName when there is none with this id."""
         ...

@@ -33,11 +33,12 @@ def proposal_faults(generated: GeneratedTags) -> list[str]:
 def decision_faults(decision: Decision, parameters: TaggerSettings) -> list[str]:
     """What is wrong with one content's assignments; empty when they may be published.
 
-    People's tags do not count against `max_tags`. Too few tags is not a fault of a row: coverage judges it.
+    People's tags do not count against `max_tags`; with a closed vocabulary each tag has
+    its threshold instead. Too few tags is not a fault of a row: coverage judges it.
     """
     faults = []
     machine = [assignment for assignment in decision.assignments if assignment.method not in ("given", "feedback")]
-    if len(machine) > parameters.max_tags:
+    if not parameters.closed_vocabulary and len(machine) > parameters.max_tags:
         faults.append(f"{len(machine)} machine tags, at most {parameters.max_tags} are allowed")
     ids = [assignment.tag_id for assignment in decision.assignments]
     if len(ids) != len(set(ids)):

@@ -76,6 +76,20 @@ class PostgresTrainedModelStore:
             ).fetchone()
         return _model(row) if row else None
 
+    def active_versions(self, kind: ModelKind) -> dict[str, str]:
+        """Version of the active model of each organisation that has one."""
+        with transaction(self._pool) as connection:
+            rows = connection.execute(
+                """
+                SELECT organization_id, version
+                FROM tagging.trained_models
+                WHERE kind = %s AND status = 'active'
+                ORDER BY organization_id
+                """,
+                [kind],
+            ).fetchall()
+        return dict(rows)
+
     def get(self, model_id: int) -> TrainedModel:
         """One model; raises UnknownName when there is none with this id."""
         with transaction(self._pool) as connection:

@@ -18,12 +18,14 @@ from tagging_orchestration.core.tagging.ranking import (
     confidence,
     log_odds,
 )
-from tagging_orchestration.core.tagging.selection import select
+from tagging_orchestration.core.tagging.selection import CLASSIFIER_THRESHOLD, select
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 
 # Stored beside the features: the text's style, which blends the weights, and the rule's confidence that decided.
 CONVERSATIONAL = "conversational"
 RULE = "rule"
+# Stored where a classifier's probability is the confidence.
+CLASSIFIER = "classifier"
 
 # Kinds of reasons, the keys of a proposal's effects beside those of its features' kinds.
 BASE = "base"
@@ -43,7 +45,13 @@ KIND_MEANINGS = {
     WORDING: "how the name is made",
     "vocabulary": "that it is a known tag, found by name or by meaning",
     "neighbours": "the tags of similar contents",
-    "classifier": "the model trained on people's tags",
+    CLASSIFIER: "the model trained on people's tags",
+    "classifier_words": "its words, as people's tags taught them",
+    "classifier_examples": "the most similar texts that people tagged",
+    "classifier_vector": "its meaning beside that of the tag's examples",
+    "classifier_name": "the tag's name and what it means",
+    "classifier_agreement": "how far these agree that no other tag fits better",
+    "classifier_frequency": "how often people use the tag",
     RULE: "a rule of yours",
     CALIBRATION: "what people said of such proposals before",
 }
@@ -77,6 +85,14 @@ def explain(proposal: Proposal, weights: RankerWeights) -> Explanation:
     """Take a stored proposal apart under the weights that ranked it (those of its tagger version)."""
     if proposal.method is Method.GIVEN:
         return Explanation(proposal.name, proposal.confidence, Method.GIVEN, 0.0, ())
+    if CLASSIFIER in proposal.features:
+        contributions = [
+            Contribution(kind, KIND_MEANINGS[kind], proposal.confidence, effect)
+            for kind, effect in sorted(proposal.effects.items(), key=lambda item: (-abs(item[1]), item[0]))
+            if kind != BASE and effect
+        ]
+        base = proposal.effects.get(BASE, 0.0)
+        return Explanation(proposal.name, proposal.confidence, proposal.method, base, tuple(contributions))
     blended = weights.blend(proposal.features.get(CONVERSATIONAL, 0.0))
     contributions = [
         Contribution(name, MEANINGS[name], proposal.features[name], effect)
@@ -178,11 +194,9 @@ def why_not(
     if any(assignment.tag_id == tag_id for assignment in chosen):
         return None
     best = max(proposals, key=lambda proposal: proposal.confidence)
-    if best.confidence < parameters.min_confidence:
-        return WhyNot(
-            "below the threshold",
-            f"its confidence is {best.confidence:.2f}, {parameters.min_confidence:.2f} are needed",
-        )
+    needed = best.features.get(CLASSIFIER_THRESHOLD, parameters.min_confidence)
+    if best.confidence < needed:
+        return WhyNot("below the threshold", f"its confidence is {best.confidence:.2f}, {needed:.2f} are needed")
     whole = _whole(tag.normal_form, chosen, vocabulary)
     if whole is not None:
         return WhyNot("part of another tag", f"{whole!r} was chosen and holds its name")

@@ -18,6 +18,9 @@ from tagging_orchestration.core.parameters import TaggerSettings
 from tagging_orchestration.core.tagging.scripts import HAN, KANA
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 
+# A feature of proposals that a classifier judged: the probability from which it applies the tag.
+CLASSIFIER_THRESHOLD = "classifier_threshold"
+
 _UNIT = re.compile(rf"[{HAN}{KANA}]|[^\s{HAN}{KANA}]+")
 
 
@@ -44,17 +47,26 @@ def select(
     `min_confidence`, and below it only while there are fewer than `min_tags`. A tag that is only a part of a
     chosen tag's name is left out, unless people made both. `verdicts` is what people said of this content's tags:
     what they rejected takes no place, and what they confirmed is theirs.
+
+    Where a classifier judged, its threshold for the tag stands for `min_confidence`. With a closed vocabulary that
+    threshold alone decides on such tags, and nothing below a threshold fills up.
     """
     verdicts = verdicts or {}
     choices = [choice for choice in _resolve(generated, vocabulary) if verdicts.get(choice.tag.id) is not False]
     chosen = [choice for choice in choices if _is_peoples(choice, verdicts)]
     open_choices = [choice for choice in choices if not _is_peoples(choice, verdicts)]
     people = len(chosen)
+    min_tags = parameters.min_tags
+    if parameters.closed_vocabulary:
+        min_tags = 0
+        judged = [choice for choice in open_choices if CLASSIFIER_THRESHOLD in choice.proposal.features]
+        open_choices = [choice for choice in open_choices if CLASSIFIER_THRESHOLD not in choice.proposal.features]
+        chosen += [choice for choice in judged if choice.proposal.confidence >= _bound(choice, parameters)]
     while open_choices and len(chosen) - people < parameters.max_tags:
         best = max(open_choices, key=lambda choice: _worth(choice, chosen, parameters.diversity))
         open_choices.remove(best)
-        enough = len(chosen) >= parameters.min_tags
-        if enough and best.proposal.confidence < parameters.min_confidence:
+        enough = len(chosen) >= min_tags
+        if enough and best.proposal.confidence < _bound(best, parameters):
             continue
         if not any(_is_part(best, other) for other in chosen):
             chosen.append(best)
@@ -78,6 +90,11 @@ def _resolve(generated: GeneratedTags, vocabulary: Vocabulary) -> list[_Choice]:
 
 def _is_peoples(choice: _Choice, verdicts: Mapping[int, bool]) -> bool:
     return choice.proposal.origin is Origin.HUMAN or verdicts.get(choice.tag.id, False)
+
+
+def _bound(choice: _Choice, parameters: TaggerSettings) -> float:
+    """The confidence from which on a tag is chosen."""
+    return choice.proposal.features.get(CLASSIFIER_THRESHOLD, parameters.min_confidence)
 
 
 def _precedence(proposal: Proposal) -> tuple[bool, float]:

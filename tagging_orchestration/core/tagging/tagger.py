@@ -19,13 +19,17 @@ from tagging_orchestration.core.models import (
 from tagging_orchestration.core.parameters import TaggerSettings
 from tagging_orchestration.core.ports import LanguageTools
 from tagging_orchestration.core.tagging.calibration import IDENTITY, Calibration
+from tagging_orchestration.core.tagging.candidates import classifier as classifier_tags
 from tagging_orchestration.core.tagging.candidates import given, keyphrases, neighbours
 from tagging_orchestration.core.tagging.candidates.pool import Candidate, Pool, span_evidence
 from tagging_orchestration.core.tagging.candidates.rules import RuleMatcher
 from tagging_orchestration.core.tagging.candidates.vocabulary import VocabularyMatcher
+from tagging_orchestration.core.tagging.classifier.model import TagClassifier, TagPrediction
 from tagging_orchestration.core.tagging.corpus import CorpusStatistics
 from tagging_orchestration.core.tagging.explanation import (
+    BASE,
     CALIBRATION,
+    CLASSIFIER,
     CONVERSATIONAL,
     RULE,
     effects,
@@ -34,10 +38,11 @@ from tagging_orchestration.core.tagging.features import FeatureExtractor
 from tagging_orchestration.core.tagging.languages import language_of
 from tagging_orchestration.core.tagging.matching import unit_stream
 from tagging_orchestration.core.tagging.names import may_name_tag
-from tagging_orchestration.core.tagging.ranking import RankerWeights, confidence
+from tagging_orchestration.core.tagging.ranking import DIGITS, BlendedWeights, RankerWeights, confidence
 from tagging_orchestration.core.tagging.ranking import log_odds as log_odds_of
 from tagging_orchestration.core.tagging.rules import RuleSet
 from tagging_orchestration.core.tagging.scripts import has_han
+from tagging_orchestration.core.tagging.selection import CLASSIFIER_THRESHOLD
 from tagging_orchestration.core.tagging.text import AnalysedText, TextAnalyser
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 from tagging_orchestration.core.vocabulary.normalise import Normaliser
@@ -68,6 +73,7 @@ class Tagger:
         corpus: CorpusStatistics,
         weights: RankerWeights,
         calibration: Calibration = IDENTITY,
+        classifier: TagClassifier | None = None,
     ) -> None:
         self._parameters = parameters
         self._language = language
@@ -76,6 +82,7 @@ class Tagger:
         self._corpus = corpus
         self._weights = weights
         self._calibration = calibration
+        self._classifier = classifier
         self._analyser = TextAnalyser(language, normaliser)
         self._matcher = VocabularyMatcher(vocabulary, self._analyser)
         self._rules = RuleMatcher(rules, self._analyser, normaliser)
@@ -85,22 +92,29 @@ class Tagger:
     def tag(self, inputs: Sequence[TaggerInput]) -> list[GeneratedTags]:
         """Ranked proposals for each input, in order; at most `proposals_kept` each beside people's own tags."""
         similar = self._similar_tags(inputs)
-        return [self._tag(item, similar.get(number, [])) for number, item in enumerate(inputs)]
+        predicted = classifier_tags.predict(self._classifier, inputs) if self._classifier else [{}] * len(inputs)
+        return [self._tag(item, similar.get(number, []), predicted[number]) for number, item in enumerate(inputs)]
 
     def weigh(self, inputs: Sequence[TaggerInput]) -> list[tuple[AnalysedText, list[Weighed]]]:
         """All candidates of each input with their features, unranked: what the ranker is trained on."""
         similar = self._similar_tags(inputs)
         return [self._weigh(item, similar.get(number, [])) for number, item in enumerate(inputs)]
 
-    def _tag(self, item: TaggerInput, similar: Sequence[tuple[Tag, float]]) -> GeneratedTags:
-        text, weighed = self._weigh(item, similar)
+    def _tag(
+        self, item: TaggerInput, similar: Sequence[tuple[Tag, float]], predicted: dict[int, TagPrediction]
+    ) -> GeneratedTags:
+        text, weighed = self._weigh(item, similar, predicted)
         blended = self._weights.blend(text.conversational)
         ranked = []
         for entry in weighed:
             candidate = entry.candidate
-            log_odds = blended.log_odds(entry.features)
-            shift = self._calibration.shift(log_odds, _carrier(candidate), candidate.normal_form)
-            probability = confidence(log_odds + shift)
+            if candidate.judgement is not None:
+                # Learned from what people said already, so their answers are not counted twice.
+                shift, probability = 0.0, round(candidate.judgement.probability, DIGITS)
+            else:
+                log_odds = blended.log_odds(entry.features)
+                shift = self._calibration.shift(log_odds, _carrier(candidate), candidate.normal_form)
+                probability = confidence(log_odds + shift)
             by_rule = candidate.rule_confidence > probability
             value = 1.0 if candidate.given else max(probability, candidate.rule_confidence)
             ranked.append((value, entry, by_rule, shift))
@@ -112,7 +126,7 @@ class Tagger:
             candidate = entry.candidate
             if machine >= self._parameters.proposals_kept and not candidate.given:
                 continue
-            told = {} if candidate.given else effects(entry.features, blended)
+            told = {} if candidate.given else _effects(entry, blended)
             if shift and told:
                 told[CALIBRATION] = round(shift, 4)
             proposal = self._proposal(text, entry, value, by_rule, told)
@@ -126,7 +140,10 @@ class Tagger:
         )
 
     def _weigh(
-        self, item: TaggerInput, similar: Sequence[tuple[Tag, float]]
+        self,
+        item: TaggerInput,
+        similar: Sequence[tuple[Tag, float]],
+        predicted: dict[int, TagPrediction] | None = None,
     ) -> tuple[AnalysedText, list[Weighed]]:
         content = item.content
         language = language_of(content.language, content.text, self._language)
@@ -139,7 +156,19 @@ class Tagger:
         if similar:
             self._matcher.propose_similar(pool, similar, item.model or "")
         neighbours.propose(pool, item.neighbours, self._vocabulary, self._matcher)
-        keyphrases.propose(pool, text, self._vocabulary, self._parameters.max_tag_words, self._admits)
+        if self._parameters.closed_vocabulary:
+            pool.keep_known()
+        else:
+            keyphrases.propose(pool, text, self._vocabulary, self._parameters.max_tag_words, self._admits)
+        if self._classifier is not None and predicted is not None:
+            classifier_tags.propose(
+                pool,
+                predicted,
+                self._classifier,
+                self._vocabulary,
+                self._matcher,
+                decides_all=self._parameters.closed_vocabulary,
+            )
         candidates = {form: candidate for form, candidate in pool.by_form.items() if not self._is_blocked(form)}
         extractor = FeatureExtractor(text, self._corpus, candidates, self._settled)
         return text, [Weighed(candidate, extractor.vector(candidate)) for candidate in candidates.values()]
@@ -166,11 +195,14 @@ class Tagger:
             features[CONVERSATIONAL] = text.conversational
         if by_rule:
             features[RULE] = candidate.rule_confidence
+        elif candidate.judgement is not None and not candidate.given:
+            features[CLASSIFIER] = value
+            features[CLASSIFIER_THRESHOLD] = candidate.judgement.threshold
         return Proposal(
             name=name,
             normal_form=form,
             confidence=value,
-            method=_method(evidence, by_rule),
+            method=_method(evidence, by_rule, candidate.judgement is not None),
             origin=Origin.HUMAN if candidate.given else Origin.MACHINE,
             evidence=tuple(evidence),
             tag_id=candidate.tag.id if candidate.tag else None,
@@ -211,7 +243,7 @@ class Tagger:
 def _carrier(candidate: Candidate) -> Method:
     """The generator whose record with people counts for a candidate: the one that carries it, rules aside."""
     methods = {item.method for item in candidate.evidence}
-    order = (Method.GIVEN, Method.VOCABULARY, Method.NEIGHBOUR)
+    order = (Method.GIVEN, Method.VOCABULARY, Method.NEIGHBOUR, Method.CLASSIFIER)
     return next((method for method in order if method in methods), Method.KEYPHRASE)
 
 
@@ -220,10 +252,27 @@ def _lift(rule_confidence: float, told: Mapping[str, float]) -> float:
     return round(log_odds_of(min(rule_confidence, 1 - 1e-6)) - sum(told.values()), 4)
 
 
-def _method(evidence: Sequence[Evidence], by_rule: bool) -> Method:
-    """The generator that carries a proposal: people, a rule that decided it, reuse, then new words."""
+def _effects(entry: Weighed, blended: BlendedWeights) -> dict[str, float]:
+    """Log-odds by kind of reason: the classifier's where it judged, else the ranker's."""
+    judgement = entry.candidate.judgement
+    if judgement is None:
+        return effects(entry.features, blended)
+    return {BASE: judgement.base, **judgement.effects}
+
+
+def _method(evidence: Sequence[Evidence], by_rule: bool, judged: bool) -> Method:
+    """The generator that carries a proposal: people, what decided it (rule, classifier), reuse, new words."""
     methods = {item.method for item in evidence}
-    order = (Method.GIVEN, Method.VOCABULARY, Method.NEIGHBOUR, Method.KEYPHRASE, Method.RULE)
+    order = (
+        Method.GIVEN,
+        Method.VOCABULARY,
+        Method.NEIGHBOUR,
+        Method.KEYPHRASE,
+        Method.CLASSIFIER,
+        Method.RULE,
+    )
     if by_rule and Method.GIVEN not in methods:
         return Method.RULE
+    if judged and Method.GIVEN not in methods and Method.CLASSIFIER in methods:
+        return Method.CLASSIFIER
     return next(method for method in order if method in methods)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +10,25 @@ from tagging_orchestration.core.models import Evidence, Method, Tag
 from tagging_orchestration.core.tagging.text import AnalysedText, Occurrence
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The classifier's word on a known tag: it takes the ranker's place.
+
+    `probability` is log-odds `base` plus `effects` (by kind of reason); `threshold` is from where the tag applies.
+    """
+
+    probability: float
+    threshold: float
+    base: float
+    effects: Mapping[str, float]
+
+
 @dataclass(slots=True)
 class Candidate:
     """One possible tag of one text and all reasons for it, while it is being weighed.
 
     `signals` are feature values that a generator knows (see `features`). `given` marks a tag that people put on
-    this very content, `rule_confidence` the strongest rule that demands it.
+    this very content, `rule_confidence` the strongest rule that demands it, `judgement` what the classifier says.
     """
 
     normal_form: str
@@ -26,6 +39,7 @@ class Candidate:
     signals: dict[str, float] = field(default_factory=dict)
     given: bool = False
     rule_confidence: float = 0.0
+    judgement: Judgement | None = None
 
     def raise_signal(self, name: str, value: float) -> None:
         """Keep the largest value seen of a signal."""
@@ -41,6 +55,10 @@ class Pool:
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.by_form.values())
+
+    def keep_known(self) -> None:
+        """Drop what is no tag yet, but for people's own."""
+        self.by_form = {form: entry for form, entry in self.by_form.items() if entry.tag or entry.given}
 
     def fresh(self, normal_form: str, name: str) -> Candidate:
         """The entry of a form that is no tag yet."""

@@ -264,7 +264,8 @@ def _fit_svm(terms: Sparse, labels: np.ndarray, unknown: np.ndarray | None) -> L
             rows, wanted = terms[judged], wanted[judged]
         if 0 < wanted.sum() < len(wanted):
             model = LinearSVC(C=SVM_PENALTY, random_state=0).fit(rows, wanted)
-            weights[:, tag], biases[tag] = model.coef_[0], model.intercept_[0]
+            weights[:, tag] = model.coef_[0]
+            biases[tag] = np.ravel(model.intercept_)[0]
     return Linear(weights, biases)
 
 

@@ -88,9 +88,14 @@ class TagClassifier:
         self.texts = texts
         self.shared_threshold = shared_threshold
         self.thresholds = thresholds
+        self._numbers = {tag.key: number for number, tag in enumerate(self.tags)}
         self._bases = bases
         self._stackers = dict(stackers)
         self._reader = reader
+
+    def number(self, key: str) -> int | None:
+        """Place of a tag in `counts` and `thresholds`; None for tags it does not know."""
+        return self._numbers.get(key)
 
     def predict(
         self, examples: Sequence[Example], *, limit: int = 20, explain: bool = False
