@@ -9,7 +9,17 @@ from typing import Any
 
 import click
 
-from tagging_orchestration.commands import content, doctor, feedback, init, runs, status, ui, vocabulary
+from tagging_orchestration.commands import (
+    content,
+    doctor,
+    experiment,
+    feedback,
+    init,
+    runs,
+    status,
+    ui,
+    vocabulary,
+)
 from tagging_orchestration.commands.database import db, reset
 from tagging_orchestration.commands.options import is_verbose, verbose_option
 from tagging_orchestration.core.errors import (
@@ -114,7 +124,7 @@ main.section(
     content.similar,
     vocabulary.vocabulary,
 )
-main.section("Correct", feedback.feedback, feedback.review)
+main.section("Learn", feedback.feedback, feedback.review, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)
 
 

@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     postgres_major: Literal[16, 18] = 18
     organization_id: str = DEFAULT_ORGANIZATION
     rules_file: Path = Path("rules.yaml")
+    ranker_file: Path | None = Field(default=None, description="ranker weights other than the packaged ones")
     sources: list[SourceSettings] = []
     embedding: EmbeddingSettings = EmbeddingSettings()
     tagger: TaggerSettings = TaggerSettings()
@@ -163,6 +164,8 @@ class Settings(BaseSettings):
         data["home"] = home if home.is_absolute() else root / home
         rules = Path(data.get("rules_file") or "rules.yaml").expanduser()
         data["rules_file"] = rules if rules.is_absolute() else root / rules
+        if data.get("ranker_file"):
+            data["ranker_file"] = root / Path(data["ranker_file"]).expanduser()
         data["sources"] = [_below(root, source) for source in data.get("sources") or []]
         return data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from tagging_orchestration.clients.language import LibraryLanguageTools
     from tagging_orchestration.core.engine import Stores, TaggingEngine
+    from tagging_orchestration.core.ports import Embedder
     from tagging_orchestration.core.vocabulary.normalise import Normaliser
 
 
@@ -77,21 +79,43 @@ class Project:
     def engine(self) -> TaggingEngine:
         """The one tagging engine."""
         from tagging_orchestration.clients.embedder import RoutedEmbedder
+
+        embedder = RoutedEmbedder(self.settings.embedding, fold=self.language.to_simplified)
+        return self._engine(self.stores, embedder, self.settings)
+
+    def sandbox(self, settings: Settings) -> TaggingEngine:
+        """An engine under other settings that reads the project and writes nothing, for experiments."""
+        from tagging_orchestration.clients.embedder import RoutedEmbedder
+        from tagging_orchestration.storage import experiments
+
+        embedder = self.engine.models.embedder
+        if settings.embedding != self.settings.embedding:
+            embedder = RoutedEmbedder(settings.embedding, fold=self.language.to_simplified)
+        stores = replace(
+            self.stores,
+            embeddings=experiments.SandboxEmbeddings(self.pool, self.stores.embeddings, embedder),
+            vocabulary=experiments.SandboxVocabulary(self.stores.vocabulary, embedder),
+            corpus=experiments.SandboxCorpus(self.pool),
+            versions=experiments.SandboxVersions(self.pool),
+        )
+        return self._engine(stores, embedder, settings)
+
+    def _engine(self, stores: Stores, embedder: Embedder, settings: Settings) -> TaggingEngine:
         from tagging_orchestration.clients.ranker import load_ranker_weights
         from tagging_orchestration.clients.rules_file import load_rules
         from tagging_orchestration.core.engine import Models, TaggingEngine
 
         return TaggingEngine(
-            self.stores,
+            stores,
             Models(
-                embedder=RoutedEmbedder(self.settings.embedding, fold=self.language.to_simplified),
+                embedder=embedder,
                 language=self.language,
-                rules=load_rules(self.settings.rules_file),
-                ranker=load_ranker_weights(),
+                rules=load_rules(settings.rules_file),
+                ranker=load_ranker_weights(settings.ranker_file),
             ),
-            self.settings.tagger,
-            fold_chinese_script=self.settings.vocabulary.fold_chinese_script,
-            batch_size=self.settings.runs.batch_size,
+            settings.tagger,
+            fold_chinese_script=settings.vocabulary.fold_chinese_script,
+            batch_size=settings.runs.batch_size,
         )
 
     def context(self, actor: str, reason: str = "", run_id: str | None = None) -> ChangeContext:

@@ -23,8 +23,9 @@ ALLOWED = {
     "storage": {"core", "settings", "postgres"},
     "clients": {"core", "settings"},
     "wiring": {"core", "settings", "storage", "clients", "postgres"},
+    "experiments": {"core", "settings", "storage", "clients", "wiring"},
     "demo": {"core", "settings", "storage", "clients"},
-    "defs": {"core", "settings", "storage", "clients", "wiring"},
+    "defs": {"core", "settings", "storage", "clients", "wiring", "experiments"},
     "definitions": {"defs"},
     "commands": {
         "core",
@@ -32,6 +33,7 @@ ALLOWED = {
         "storage",
         "clients",
         "wiring",
+        "experiments",
         "defs",
         "definitions",
         "postgres",

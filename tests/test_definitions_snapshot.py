@@ -98,6 +98,7 @@ def test_jobs_schedules_and_sensors():
         "care_for_vocabulary",
         "refresh_projections",
         "learn_from_feedback",
+        "experiment",
         "keep_house",
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {

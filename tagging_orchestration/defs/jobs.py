@@ -1,10 +1,12 @@
 """Jobs: load, tag, project, and the upkeep of Dagster's own records."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
 from tagging_orchestration.defs.errors import TRANSIENT_RETRIES
+from tagging_orchestration.defs.metadata import table
 from tagging_orchestration.defs.resources import Tagging
 from tagging_orchestration.settings import get_settings
 
@@ -91,4 +93,54 @@ def keep_house() -> None:
     end_ghost_runs()
 
 
-ALL_JOBS = [load_contents, tag_contents, care_for_vocabulary, refresh_projections, learn_from_feedback, keep_house]
+class ExperimentConfig(dg.Config):
+    """`overrides`: settings of the candidate, as in tagging.yaml. `sample`: contents to tag under both."""
+
+    name: str
+    overrides: dict[str, Any]
+    sample: int = 200
+
+
+@dg.op(retry_policy=TRANSIENT_RETRIES)
+def compare_configurations(context: dg.OpExecutionContext, config: ExperimentConfig, tagging: Tagging) -> int:
+    """Run an experiment and show what it found; returns its id."""
+    from tagging_orchestration.experiments import run_experiment
+
+    change = tagging.context(context, "experiment")
+    done = run_experiment(
+        tagging.project, config.overrides, name=config.name, sample=config.sample, context=change
+    )
+    report = done.report
+    figures = [[key, report["current"][key], report["candidate"][key]] for key in report["current"]]
+    told = ("content_id", "name", "current", "candidate", "assigned_by", "wanted")
+    context.add_output_metadata(
+        {
+            "contents": report["contents"],
+            "judged_contents": report["judged_contents"],
+            "agreement": report["agreement"],
+            "figures": table(["figure", "now", "candidate"], figures),
+            "differences": table(told, [[item[key] for key in told] for item in report["differences"]]),
+            "adopt_with": f"tagging experiment adopt {done.id}",
+        }
+    )
+    return done.id
+
+
+@dg.job(
+    description="A candidate configuration against the present one on a sample, in the sandbox: precision, "
+    "recall, F1, calibration, cost and the most telling differences. Touches no content, tag or event."
+)
+def experiment() -> None:
+    """Try a configuration."""
+    compare_configurations()
+
+
+ALL_JOBS = [
+    load_contents,
+    tag_contents,
+    care_for_vocabulary,
+    refresh_projections,
+    learn_from_feedback,
+    experiment,
+    keep_house,
+]

@@ -1,0 +1,122 @@
+"""Running an experiment: a candidate configuration beside the present one, on a sample, in a sandbox."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from tagging_orchestration.core.errors import ConfigurationError
+from tagging_orchestration.core.experiments import Judged, Side, compare_sides
+from tagging_orchestration.core.models import ChangeContext, Content
+from tagging_orchestration.settings import CONFIG_FILE, Settings, get_settings, project_root
+
+if TYPE_CHECKING:
+    from tagging_orchestration.core.engine import TaggingEngine
+    from tagging_orchestration.storage.experiments import Experiment
+    from tagging_orchestration.wiring import Project
+
+# What a candidate may change: the settings that make a tagger version.
+SECTIONS = ("tagger", "embedding")
+FILES = ("rules_file", "ranker_file")
+
+
+def run_experiment(
+    project: Project, overrides: Mapping[str, Any], *, name: str, sample: int, context: ChangeContext
+) -> Experiment:
+    """Tag a sample under both configurations, compare, and keep the report. No other table is written.
+
+    People's tags on the sampled contents are hidden from both sides and serve as gold. Raises ConfigurationError
+    for settings that a candidate cannot have.
+    """
+    from tagging_orchestration.storage import experiments as storage
+
+    organization_id = project.settings.organization_id
+    candidate = candidate_settings(project.settings, overrides)
+    contents = [
+        replace(content, given_tags=())
+        for content in project.stores.contents.load(storage.sample_contents(project.pool, organization_id, sample))
+    ]
+    gold = storage.load_gold(project.pool, [content.id for content in contents])
+    sides = {
+        "current": _side(project, project.sandbox(project.settings), contents),
+        "candidate": _side(project, project.sandbox(candidate), contents),
+    }
+    report = compare_sides(sides["current"], sides["candidate"], gold)
+    plain = {key: _plain(value) for key, value in overrides.items()}
+    return storage.save_experiment(project.pool, organization_id, name, plain, report, sides, context)
+
+
+def adopt(project: Project, experiment: Experiment, context: ChangeContext) -> Path:
+    """Write an experiment's settings into tagging.yaml, so that the next run uses them; returns the file."""
+    from tagging_orchestration.clients.settings_file import change_settings
+    from tagging_orchestration.storage.experiments import mark_adopted
+
+    candidate_settings(project.settings, experiment.overrides)
+    path = project_root() / CONFIG_FILE
+    change_settings(path, experiment.overrides)
+    get_settings.cache_clear()
+    mark_adopted(project.pool, experiment.id, context)
+    return path
+
+
+def candidate_settings(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """The settings with these overrides, checked. Raises ConfigurationError naming what is wrong."""
+    if not overrides:
+        raise ConfigurationError("the candidate changes nothing: name at least one setting")
+    changed: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if key in SECTIONS and isinstance(value, Mapping):
+            block: BaseModel = getattr(settings, key)
+            try:
+                changed[key] = type(block).model_validate({**block.model_dump(exclude_unset=True), **value})
+            except ValidationError as error:
+                wrong = "; ".join(
+                    f"{'.'.join([key, *map(str, item['loc'])])}: {item['msg']}" for item in error.errors()
+                )
+                raise ConfigurationError(f"the candidate's settings are wrong: {wrong}") from None
+        elif key in FILES and isinstance(value, str | Path):
+            path = Path(value).expanduser()
+            changed[key] = path if path.is_absolute() else project_root() / path
+            if not changed[key].is_file():
+                raise ConfigurationError(f"{key}: there is no file {changed[key]}")
+        else:
+            known = ", ".join((*SECTIONS, *FILES))
+            raise ConfigurationError(f"{key} cannot be tried: an experiment changes {known}")
+    return settings.model_copy(update=changed)
+
+
+def _side(project: Project, engine: TaggingEngine, contents: Sequence[Content]) -> Side:
+    from tagging_orchestration.storage.experiments import events_to_write
+
+    # Loading models is no cost of tagging.
+    engine.suggest_all(contents[:1])
+    started = time.process_time()
+    suggestions = engine.suggest_all(contents)
+    seconds = time.process_time() - started
+    vocabulary = engine.stores.vocabulary.load(project.settings.organization_id)
+    proposals: dict[int, dict[str, Judged]] = {}
+    decided: dict[int, dict[int, float]] = {}
+    for content, suggestion in zip(contents, suggestions, strict=True):
+        found: dict[str, Judged] = {}
+        for proposal in suggestion.generated.proposals:
+            tag = vocabulary.resolve(proposal.normal_form)
+            form, name = (tag.normal_form, tag.name) if tag else (proposal.normal_form, proposal.name)
+            if form not in found or found[form].confidence < proposal.confidence:
+                found[form] = Judged(name, proposal.confidence, False)
+        for assignment in suggestion.assignments:
+            tag = vocabulary.tags.get(assignment.tag_id)
+            form = tag.normal_form if tag else project.normaliser.normal_form(assignment.name)
+            found[form] = Judged(assignment.name, assignment.confidence, True)
+        proposals[content.id] = found
+        decided[content.id] = {item.tag_id: item.confidence for item in suggestion.assignments}
+    events = events_to_write(project.pool, decided)
+    return Side(proposals, 1000 * seconds / len(contents) if contents else 0.0, events)
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
