@@ -207,7 +207,10 @@ def list_feedback(pool: ConnectionPool, organization_id: str, limit: int | None 
 
 
 def judged_proposals(pool: ConnectionPool, organization_id: str) -> list[JudgedProposal]:
-    """What people last said of each proposal that they judged, with what the machine had thought of it; by id."""
+    """What people last said of each proposal that the ranker had weighed, with the confidence it had; by id.
+
+    Proposals decided by a rule or by the classifier are left out: no calibration is applied to them.
+    """
     query = """
         SELECT
             v.content_id, t.normal_form, f.proposal ->> 'method', (f.proposal ->> 'confidence')::float8,
@@ -215,7 +218,9 @@ def judged_proposals(pool: ConnectionPool, organization_id: str) -> list[JudgedP
         FROM tagging.feedback_verdicts AS v
         JOIN tagging.tag_feedback AS f ON f.id = v.feedback_id
         JOIN tagging.tags AS t ON t.id = v.tag_id
-        WHERE v.organization_id = %s AND f.proposal IS NOT NULL AND f.proposal ->> 'method' <> 'given'
+        WHERE
+            v.organization_id = %s AND f.proposal IS NOT NULL AND f.proposal ->> 'method' <> 'given'
+            AND NOT coalesce(f.proposal -> 'features' ?| ARRAY['classifier', 'rule'], false)
         ORDER BY f.id
     """
     with transaction(pool) as connection:
@@ -243,7 +248,9 @@ def staged_proposals(pool: ConnectionPool, organization_id: str, contents: int =
             LIMIT %s
         ) AS g
         CROSS JOIN LATERAL jsonb_array_elements(g.proposals) AS p (proposal)
-        WHERE p.proposal ->> 'origin' = 'machine'
+        WHERE
+            p.proposal ->> 'origin' = 'machine'
+            AND NOT coalesce(p.proposal -> 'features' ?| ARRAY['classifier', 'rule'], false)
     """
     with transaction(pool) as connection:
         return [

@@ -10,7 +10,6 @@ from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.core.feedback.review import Doubt, RankedDoubt, rank_doubts
-from tagging_orchestration.core.tagging.ranking import log_odds
 from tagging_orchestration.storage.connection import transaction
 
 # Staged proposals looked at, of the newest contents; doubts weighed, the most open ones; questions kept.
@@ -49,14 +48,13 @@ class Question:
 def refresh_queue(pool: ConnectionPool, organization_id: str, threshold: float) -> list[RankedDoubt]:
     """Compute the questions worth most and keep them; returns them, best first.
 
-    One pass over the staged proposals of the newest contents. `threshold` is the confidence that decides.
+    One pass over the staged proposals of the newest contents. `threshold` is the confidence that decides where no
+    classifier has one of its own for the tag.
     """
     doubts = _doubts(pool, organization_id, threshold)
-    first = rank_doubts(doubts, threshold, LIKENED)
+    first = rank_doubts(doubts, LIKENED)
     likeness = _likeness(pool, sorted({ranked.doubt.content_id for ranked in first}))
-    ranked = rank_doubts(
-        [_with_similarity(doubt, likeness.get(doubt.content_id, 0.0)) for doubt in doubts], threshold, KEPT
-    )
+    ranked = rank_doubts([_with_similarity(doubt, likeness.get(doubt.content_id, 0.0)) for doubt in doubts], KEPT)
     _save(pool, organization_id, ranked)
     return ranked
 
@@ -103,7 +101,8 @@ def _doubts(pool: ConnectionPool, organization_id: str, threshold: float) -> lis
             SELECT
                 g.content_id, p.proposal ->> 'normal_form' AS normal_form, p.proposal ->> 'name' AS name,
                 (p.proposal ->> 'tag_id')::bigint AS tag_id,
-                least(greatest((p.proposal ->> 'confidence')::float8, 1e-4), 1 - 1e-4) AS confidence
+                least(greatest((p.proposal ->> 'confidence')::float8, 1e-4), 1 - 1e-4) AS confidence,
+                least(greatest(bound.threshold, 1e-4), 1 - 1e-4) AS threshold
             FROM (
                 SELECT s.content_id, s.proposals
                 FROM tagging.generated_tags AS s
@@ -113,6 +112,9 @@ def _doubts(pool: ConnectionPool, organization_id: str, threshold: float) -> lis
                 LIMIT %(contents)s
             ) AS g
             CROSS JOIN LATERAL jsonb_array_elements(g.proposals) AS p (proposal)
+            CROSS JOIN LATERAL (
+                SELECT coalesce((p.proposal -> 'features' ->> 'classifier_threshold')::float8, %(threshold)s)
+            ) AS bound (threshold)
             WHERE p.proposal ->> 'origin' = 'machine'
         ),
         support AS (
@@ -121,12 +123,14 @@ def _doubts(pool: ConnectionPool, organization_id: str, threshold: float) -> lis
         open AS (
             SELECT p.*
             FROM proposed AS p
-            ORDER BY abs(ln(p.confidence / (1 - p.confidence)) - %(log_odds)s), p.content_id, p.normal_form
+            ORDER BY
+                abs(ln(p.confidence * (1 - p.threshold) / ((1 - p.confidence) * p.threshold))), p.content_id,
+                p.normal_form
             LIMIT %(weighed)s
         ),
         named AS (
             SELECT
-                o.content_id, o.normal_form, o.name, o.confidence, s.contents,
+                o.content_id, o.normal_form, o.name, o.confidence, o.threshold, s.contents,
                 tagging.current_tag(coalesce(o.tag_id, t.id, a.tag_id)) AS current_id
             FROM open AS o
             JOIN support AS s ON s.normal_form = o.normal_form
@@ -143,7 +147,7 @@ def _doubts(pool: ConnectionPool, organization_id: str, threshold: float) -> lis
         )
         SELECT DISTINCT ON (n.content_id, coalesce(t.normal_form, n.normal_form))
             n.content_id, coalesce(t.normal_form, n.normal_form), t.id, coalesce(t.name, n.name),
-            ct.content_id IS NOT NULL, coalesce(ct.confidence, n.confidence),
+            ct.content_id IS NOT NULL, coalesce(ct.confidence, n.confidence), n.threshold,
             greatest(n.contents, coalesce(w.usage_count, 0)), coalesce(j.contents, 0)
         FROM named AS n
         LEFT JOIN tagging.tags AS t ON t.id = n.current_id
@@ -159,7 +163,7 @@ def _doubts(pool: ConnectionPool, organization_id: str, threshold: float) -> lis
         "organization": organization_id,
         "contents": CONTENTS,
         "weighed": WEIGHED,
-        "log_odds": log_odds(min(max(threshold, 1e-4), 1 - 1e-4)),
+        "threshold": threshold,
     }
     with transaction(pool) as connection:
         return [Doubt(*row) for row in connection.execute(query, parameters)]

@@ -19,8 +19,9 @@ _CERTAIN = 1e-4
 class Doubt:
     """A tag that the machine assigned to a content, or nearly did, and that nobody judged.
 
-    `contents` is how many contents carry the tag or are proposed it, `judged` how many people judged it for.
-    `similarity` is the mean similarity of the content's nearest contents, in [0, 1]; 0 where nothing is known.
+    `threshold` is the confidence that decides, `contents` how many contents carry the tag or are proposed it,
+    `judged` how many people judged it for. `similarity` is the mean similarity of the content's nearest contents,
+    in [0, 1]; 0 where nothing is known.
     """
 
     content_id: int
@@ -29,6 +30,7 @@ class Doubt:
     tag_name: str
     assigned: bool
     confidence: float
+    threshold: float
     contents: int = 1
     judged: int = 0
     similarity: float = 0.0
@@ -64,14 +66,14 @@ def reach(doubt: Doubt, asked: int = 0) -> float:
     return math.log2(1 + max(doubt.contents, 1)) * (1 + doubt.similarity) / math.sqrt(1 + doubt.judged + asked)
 
 
-def rank_doubts(doubts: Iterable[Doubt], threshold: float, limit: int) -> list[RankedDoubt]:
+def rank_doubts(doubts: Iterable[Doubt], limit: int) -> list[RankedDoubt]:
     """The `limit` questions worth most, in the order they should be asked; deterministic.
 
     Each question on a tag makes the next one on the same tag worth less, so that no tag crowds out the others.
     """
     queue = []
     for doubt in doubts:
-        open_question = uncertainty(doubt.confidence, threshold)
+        open_question = uncertainty(doubt.confidence, doubt.threshold)
         queue.append((-open_question * reach(doubt), doubt.content_id, doubt.normal_form, 0, open_question, doubt))
     heapq.heapify(queue)
     asked: Counter[str] = Counter()

@@ -135,6 +135,7 @@ def what_if(proposal: Proposal, threshold: float) -> list[WhatIf]:
     that were not weighed.
     """
     total = sum(proposal.effects.values())
+    threshold = proposal.features.get(CLASSIFIER_THRESHOLD, threshold)
     chosen = proposal.confidence >= threshold
     helping = {
         kind: effect for kind, effect in proposal.effects.items() if kind != BASE and (effect > 0) == chosen

@@ -756,6 +756,7 @@ BEGIN ATOMIC
     LEFT JOIN LATERAL (
         SELECT
             coalesce(
+                (proposed.proposal -> 'features' ->> 'classifier_threshold')::real,
                 (staged_by.components -> 'threshold' ->> g.organization_id)::real,
                 (staged_by.components -> 'parameters' ->> 'min_confidence')::real
             ) AS threshold,
