@@ -20,6 +20,7 @@ GROUPS = {
     "review_queue": "learning",
     "feedback_statistics": "learning",
     "confidence_calibration": "learning",
+    "tag_models": "learning",
 }
 BLOCKING = {
     "every_content_is_tracked",
@@ -29,6 +30,7 @@ BLOCKING = {
     "tags_per_content",
     "feedback_is_respected",
     "calibration_no_worse",
+    "tag_models_no_worse",
 }
 WARNING = {
     "rejected_rows",
@@ -80,6 +82,7 @@ def test_lineage():
         "review_queue": {"content_tags"},
         "feedback_statistics": {"content_tags"},
         "confidence_calibration": {"content_tags"},
+        "tag_models": {"content_tags"},
     }
 
 

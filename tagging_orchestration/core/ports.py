@@ -65,6 +65,10 @@ class LanguageTools(Protocol):
         """Function words of a language, lower case; empty where nothing is known."""
         ...
 
+    def parts_of_speech(self, words: Sequence[str], language: str) -> list[str]:
+        """Penn Treebank tag of each word of a sentence (punctuation may be among them); empty if unknown."""
+        ...
+
     def to_simplified(self, text: str) -> str:
         """Traditional to Simplified Chinese, for matching only; as many characters as `text`."""
         ...
@@ -104,6 +108,10 @@ class Embedder(Protocol):
 
     def encode(self, model: str, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """float32 array (len(texts), dimension), rows of unit length, in the order of `texts`."""
+        ...
+
+    def encode_phrases(self, model: str, phrases: Sequence[str]) -> np.ndarray | None:
+        """Rows of unit length to compare with texts' vectors, cheaper than `encode`; None if this model can't."""
         ...
 
 
@@ -278,6 +286,14 @@ class TrainedModelStore(Protocol):
 
     def labelled_contents(self, organization_id: str) -> list[LabelledContent]:
         """Live contents that people tagged or judged, by id."""
+        ...
+
+    def labels_fingerprint(self, organization_id: str) -> str:
+        """Changes when `labelled_contents` or the name of a tag in it would."""
+        ...
+
+    def labelled_organizations(self) -> list[str]:
+        """Organisations with tags that people gave, or judgements of theirs."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from tagging_orchestration.defs.checks import ALL_CHECKS
+from tagging_orchestration.defs.classifier import tag_models
 from tagging_orchestration.defs.embeddings import content_embeddings
 from tagging_orchestration.defs.executor import job_executor
 from tagging_orchestration.defs.feedback import confidence_calibration, feedback_statistics, review_queue
@@ -30,6 +31,7 @@ defs = dg.Definitions(
         review_queue,
         feedback_statistics,
         confidence_calibration,
+        tag_models,
     ],
     asset_checks=ALL_CHECKS,
     jobs=ALL_JOBS,

@@ -7,6 +7,7 @@ import dagster as dg
 from tagging_orchestration.core.models import Scope
 from tagging_orchestration.core.quality import DRIFT_BINS, population_stability_index, share
 from tagging_orchestration.core.vocabulary.admission import STARTING_VOCABULARY
+from tagging_orchestration.defs.classifier import tag_models_no_worse
 from tagging_orchestration.defs.embeddings import content_embeddings
 from tagging_orchestration.defs.feedback import confidence_calibration
 from tagging_orchestration.defs.metadata import table
@@ -159,13 +160,14 @@ def coverage(tagging: Tagging) -> dg.AssetCheckResult:
 
 @dg.asset_check(asset=content_tags, blocking=True, description="No content has more machine tags than allowed.")
 def tags_per_content(tagging: Tagging) -> dg.AssetCheckResult:
-    """Distribution of machine tags over contents against the upper bound."""
+    """Distribution of machine tags over contents against the upper bound; a closed vocabulary has none."""
     from tagging_orchestration.storage.quality import tags_per_content as measure
 
     project = tagging.project
     histogram = measure(project.pool)
     limit = project.settings.tagger.max_tags
-    above = sum(contents for tags, contents in histogram.items() if tags > limit)
+    bounded = not project.settings.tagger.closed_vocabulary
+    above = sum(contents for tags, contents in histogram.items() if bounded and tags > limit)
     # Contents tagged under a larger bound wait for their re-tagging; that is pending, not poison.
     waiting = project.stores.contents.pending_count(Scope(), project.engine.version_id).total
     return dg.AssetCheckResult(
@@ -342,6 +344,7 @@ ALL_CHECKS = [
     replay_equals_state,
     feedback_is_respected,
     calibration_no_worse,
+    tag_models_no_worse,
     pending_and_failed,
     weights_are_sound,
 ]

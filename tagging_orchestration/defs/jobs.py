@@ -38,9 +38,10 @@ refresh_projections = dg.define_asset_job(
 
 learn_from_feedback = dg.define_asset_job(
     "learn_from_feedback",
-    selection=["confidence_calibration"],
-    description="Refit confidences and their threshold to people's answers; a better fit makes contents pending, "
-    "which are re-tagged within the budget of drain_stale_versions.",
+    selection=["tag_models", "confidence_calibration"],
+    description="Train the classifier from people's tags, and refit confidences and their threshold to people's "
+    "answers; a better model or fit makes contents pending, which are re-tagged within the budget of "
+    "drain_stale_versions.",
 )
 
 

@@ -181,19 +181,33 @@ class PostgresTrainedModelStore:
         with transaction(self._pool) as connection:
             rows = connection.execute(
                 """
+                WITH told AS (
+                    SELECT
+                        ct.content_id,
+                        array_agg(ct.tag_id ORDER BY ct.tag_id) FILTER (WHERE ct.origin = 'human') AS labels,
+                        array_agg(ct.tag_id ORDER BY ct.tag_id) FILTER (WHERE ct.origin <> 'human') AS machines
+                    FROM tagging.content_tags AS ct
+                    WHERE ct.organization_id = %(organization)s
+                    GROUP BY ct.content_id
+                ),
+                rejected AS (
+                    SELECT v.content_id, array_agg(v.tag_id ORDER BY v.tag_id) AS tags
+                    FROM tagging.feedback_verdicts AS v
+                    WHERE v.organization_id = %(organization)s AND NOT v.accepted
+                    GROUP BY v.content_id
+                )
                 SELECT
-                    c.id, c.title, c.body, c.text_hash,
-                    array_agg(ct.tag_id ORDER BY ct.tag_id) FILTER (WHERE ct.origin = 'human'),
-                    array_agg(ct.tag_id ORDER BY ct.tag_id)
-                        FILTER (WHERE ct.origin <> 'human' AND c.given_tags = '{}')
+                    c.id, c.title, c.body, c.text_hash, told.labels, rejected.tags,
+                    CASE WHEN c.given_tags = '{}' THEN told.machines END
                 FROM tagging.contents AS c
-                INNER JOIN tagging.content_tags AS ct ON c.id = ct.content_id
-                WHERE c.organization_id = %s AND c.deleted_at IS NULL
-                GROUP BY c.id
-                HAVING bool_or(ct.origin = 'human')
+                LEFT JOIN told ON told.content_id = c.id
+                LEFT JOIN rejected ON rejected.content_id = c.id
+                WHERE
+                    c.organization_id = %(organization)s AND c.deleted_at IS NULL
+                    AND (told.labels IS NOT NULL OR rejected.tags IS NOT NULL)
                 ORDER BY c.id
                 """,
-                [organization_id],
+                {"organization": organization_id},
             ).fetchall()
         return [
             LabelledContent(
@@ -202,10 +216,56 @@ class PostgresTrainedModelStore:
                 body=body,
                 text_hash=text_hash,
                 labels=frozenset(labels or ()),
-                unknown=frozenset(unknown or ()),
+                rejected=frozenset(rejected or ()),
+                unknown=frozenset(machines or ()),
             )
-            for content_id, title, body, text_hash, labels, unknown in rows
+            for content_id, title, body, text_hash, labels, rejected, machines in rows
         ]
+
+    def labels_fingerprint(self, organization_id: str) -> str:
+        """Changes when people's tags, their rejections, or a text or tag name of those would; reads no text."""
+        with transaction(self._pool) as connection:
+            (row,) = connection.execute(
+                """
+                WITH told AS (
+                    SELECT ct.content_id, ct.tag_id, 'label' AS said
+                    FROM tagging.content_tags AS ct
+                    WHERE ct.organization_id = %(organization)s AND ct.origin = 'human'
+                    UNION ALL
+                    SELECT v.content_id, v.tag_id, 'rejected'
+                    FROM tagging.feedback_verdicts AS v
+                    WHERE v.organization_id = %(organization)s AND NOT v.accepted
+                )
+                SELECT
+                    md5(
+                        coalesce(
+                            string_agg(
+                                concat_ws(':', told.content_id, c.text_hash, told.said, told.tag_id, t.name),
+                                ',' ORDER BY told.content_id, told.tag_id, told.said
+                            ),
+                            ''
+                        )
+                    )
+                FROM told
+                INNER JOIN tagging.contents AS c ON c.id = told.content_id AND c.deleted_at IS NULL
+                INNER JOIN tagging.tags AS t ON t.id = told.tag_id
+                """,
+                {"organization": organization_id},
+            ).fetchall()
+        return row[0]
+
+    def labelled_organizations(self) -> list[str]:
+        """Organisations with tags that people gave, or judgements of theirs."""
+        with transaction(self._pool) as connection:
+            rows = connection.execute(
+                """
+                SELECT organization_id FROM tagging.content_tags WHERE origin = 'human'
+                UNION
+                SELECT organization_id FROM tagging.tag_feedback
+                ORDER BY 1
+                """
+            ).fetchall()
+        return [organization_id for (organization_id,) in rows]
 
 
 def _lock(connection: Connection, organization_id: str, kind: str) -> None:

@@ -7,9 +7,27 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.core.errors import UnknownName
-from tagging_orchestration.core.models import ModelKind, ModelStatus, NewModel, Origin, TrainedModel
+from tagging_orchestration.core.models import (
+    Correction,
+    FeedbackKind,
+    FeedbackSource,
+    ModelKind,
+    ModelStatus,
+    NewModel,
+    Origin,
+    TrainedModel,
+)
+from tagging_orchestration.storage.feedback import give_feedback
 from tagging_orchestration.storage.trained_models import PostgresTrainedModelStore
-from tests.storage.builders import ORGANIZATION, add_contents, add_tags, assignment, decisions, publish
+from tests.storage.builders import (
+    NORMALISER,
+    ORGANIZATION,
+    PERSON,
+    add_contents,
+    add_tags,
+    assignment,
+    publish,
+)
 
 CLASSIFIER, RANKER = ModelKind.CLASSIFIER, ModelKind.RANKER
 
@@ -113,3 +131,35 @@ def test_labels_are_peoples_tags_and_unjudged_machine_tags_are_unknown(pool: Con
     )
     assert (second.labels, second.unknown) == (frozenset({refund.id}), frozenset({quality.id}))
     assert store.labelled_contents("other") == []
+    assert store.labelled_organizations() == [ORGANIZATION]
+
+
+def test_rejections_are_labels_too(pool: ConnectionPool) -> None:
+    store = PostgresTrainedModelStore(pool)
+    (content,) = add_contents(pool, "a mug with a kiln in the background")
+    kiln, mug = add_tags(pool, "kiln", "mug")
+    publish(pool, {content: [assignment(kiln), assignment(mug)]})
+    assert store.labelled_contents(ORGANIZATION) == []
+    rejection = Correction(FeedbackKind.REJECT, "kiln", content, kiln.id)
+    give_feedback(pool, ORGANIZATION, [rejection], FeedbackSource.CLI, NORMALISER, PERSON)
+    (row,) = store.labelled_contents(ORGANIZATION)
+    assert (row.labels, row.rejected, row.unknown) == (frozenset(), frozenset({kiln.id}), frozenset({mug.id}))
+
+
+def test_the_fingerprint_of_labels_follows_people_and_not_machines(pool: ConnectionPool) -> None:
+    store = PostgresTrainedModelStore(pool)
+    content, other = add_contents(pool, "退貨很慢", "a mug")
+    refund, mug = add_tags(pool, "refund", "mug")
+    empty = store.labels_fingerprint(ORGANIZATION)
+    publish(pool, {other: [assignment(mug)]})
+    assert store.labels_fingerprint(ORGANIZATION) == empty
+    publish(pool, {content: [assignment(refund, origin=Origin.HUMAN)]})
+    labelled = store.labels_fingerprint(ORGANIZATION)
+    assert labelled != empty
+    with pool.connection() as connection:
+        connection.execute("UPDATE tagging.contents SET body = '退貨太慢' WHERE id = %s", [content])
+    edited = store.labels_fingerprint(ORGANIZATION)
+    assert edited != labelled
+    with pool.connection() as connection:
+        connection.execute("UPDATE tagging.tags SET name = 'refunds' WHERE id = %s", [refund.id])
+    assert store.labels_fingerprint(ORGANIZATION) != edited

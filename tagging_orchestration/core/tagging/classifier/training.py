@@ -41,12 +41,14 @@ def train_classifier(
     language: LanguageTools,
     *,
     unknown: Sequence[Collection[str]] | None = None,
+    version: str | None = None,
     progress: Progress | None = None,
 ) -> TagClassifier:
     """A classifier of `tags` learned from `examples`.
 
     `labels` are the keys of each example's tags; every other tag of `tags` counts as refused, except those in
     `unknown`. Labels that are not among `tags` are ignored. Tags without any example are judged by their names.
+    `version` is what the classifier calls itself, else `training_fingerprint`.
     Raises TooFewLabels below MINIMUM_TEXTS examples, or when none carries a known tag.
     """
     column = {tag.key: number for number, tag in enumerate(tags)}
@@ -109,7 +111,7 @@ def train_classifier(
         progress(folds, folds + 1)
     bases = fit_bases(readings, truth, unjudged, tags, reader)
     trained = TagClassifier(
-        version=training_fingerprint(examples, labels, tags, unknown=unknown),
+        version=version or training_fingerprint(examples, labels, tags, unknown=unknown),
         tags=tags,
         counts=counts,
         texts=len(examples),

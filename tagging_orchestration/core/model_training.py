@@ -1,0 +1,229 @@
+"""Training of an organisation's models from its labels: what to learn from, and whether the result may take over.
+
+Contents are held out by a hash of their text, so that no model is ever judged on what it learned from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tagging_orchestration.core.engine import TaggingEngine
+from tagging_orchestration.core.errors import ConfigurationError, TooFewLabels
+from tagging_orchestration.core.models import (
+    LabelledContent,
+    ModelKind,
+    ModelStatus,
+    NewModel,
+    Origin,
+    Tag,
+    TrainedModel,
+)
+from tagging_orchestration.core.ports import Progress
+from tagging_orchestration.core.tagging.classifier.bases import TagProfile
+from tagging_orchestration.core.tagging.classifier.evaluation import Comparison, compare
+from tagging_orchestration.core.tagging.classifier.model import FORMAT, Example, TagClassifier
+from tagging_orchestration.core.tagging.classifier.texts import ClassifierText
+from tagging_orchestration.core.tagging.classifier.training import train_classifier
+from tagging_orchestration.core.vocabulary.index import Vocabulary
+
+# One labelled content in so many is held out.
+HELD_OUT = 10
+TAGS_IN_METRICS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What one training did. `model` is None when there is too little to learn from; `reason` says so in words.
+
+    `is_new` is False when the labels were trained from before: nothing was trained then.
+    """
+
+    organization_id: str
+    kind: ModelKind
+    model: TrainedModel | None
+    is_new: bool
+    reason: str
+    comparison: Comparison | None = None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether this model is the one in use now."""
+        return self.model is not None and self.model.status is ModelStatus.ACTIVE
+
+
+Trainer = Callable[[TaggingEngine, str, str, Progress], Training]
+
+
+def train_tag_classifier(engine: TaggingEngine, organization_id: str, actor: str, progress: Progress) -> Training:
+    """Train the organisation's classifier from what people tagged; it takes over if it is no worse.
+
+    Labels that were trained from before cost a look-up.
+    """
+    models = engine.stores.trained_models
+    version = _version(models.labels_fingerprint(organization_id), engine.models.embedder.fingerprint)
+    known = models.find(organization_id, ModelKind.CLASSIFIER, version)
+    if known is not None:
+        return Training(organization_id, known.kind, known, False, "the labels are those of the last training")
+    vocabulary = engine.stores.vocabulary.load(organization_id)
+    labelled = _resolved(models.labelled_contents(organization_id), vocabulary)
+    learned = [content for content in labelled if not is_held_out(content.text_hash)]
+    held_out = [content for content in labelled if is_held_out(content.text_hash)]
+    tags = profiles(vocabulary, learned)
+    try:
+        classifier = train_classifier(
+            _examples(engine, organization_id, learned),
+            [{str(tag_id) for tag_id in content.labels} for content in learned],
+            tags,
+            engine.models.language,
+            unknown=[{str(tag_id) for tag_id in content.unknown} for content in learned],
+            version=version,
+            progress=progress,
+        )
+    except TooFewLabels as error:
+        return Training(organization_id, ModelKind.CLASSIFIER, None, False, str(error))
+    comparison = _judge(engine, organization_id, classifier, held_out)
+    model = models.add(
+        NewModel(
+            organization_id,
+            ModelKind.CLASSIFIER,
+            version,
+            classifier.to_bytes(),
+            {
+                "texts": len(learned),
+                "tags": sum(count > 0 for count in classifier.counts.tolist()),
+                "labels": int(classifier.counts.sum()),
+            },
+            metrics_of(comparison, vocabulary),
+        )
+    )
+    if comparison.no_worse:
+        model = models.promote(model.id, actor)
+    return Training(organization_id, model.kind, model, True, comparison.reason, comparison)
+
+
+# Every kind of model that is trained from people's tags, in order.
+TRAINERS: tuple[Trainer, ...] = (train_tag_classifier,)
+
+
+def is_held_out(text_hash: str) -> bool:
+    """Whether a labelled content is kept for judging, never for learning; the same in every training."""
+    return int(hashlib.sha256(text_hash.encode()).hexdigest()[:8], 16) % HELD_OUT == 0
+
+
+def profiles(vocabulary: Vocabulary, labelled: Sequence[LabelledContent]) -> list[TagProfile]:
+    """The tags a classifier shall know: those with examples, and people's own without any, by their names."""
+    used = {tag_id for content in labelled for tag_id in content.labels}
+    aliases: dict[int, list[str]] = defaultdict(list)
+    for form in sorted(vocabulary.aliases):
+        tag = vocabulary.resolve(form)
+        if tag is not None:
+            aliases[tag.id].append(form)
+    rows = {
+        model: {int(tag_id): row for row, tag_id in enumerate(vectors.tag_ids)}
+        for model, vectors in vocabulary.vectors.items()
+    }
+    return [
+        TagProfile(
+            str(tag.id),
+            (tag.name, *aliases[tag.id]),
+            {
+                model: vocabulary.vectors[model].matrix[known[tag.id]]
+                for model, known in rows.items()
+                if tag.id in known
+            },
+        )
+        for tag in sorted(vocabulary.active(), key=lambda tag: tag.id)
+        if tag.id in used or _is_peoples(tag)
+    ]
+
+
+def metrics_of(comparison: Comparison, vocabulary: Vocabulary) -> dict[str, Any]:
+    """A comparison as stored with the model; tags by name, the most used first."""
+    told: dict[str, Any] = {"no_worse": comparison.no_worse, "reason": comparison.reason}
+    for name, scores in (("new", comparison.new), ("old", comparison.old)):
+        if scores is not None:
+            values = asdict(scores)
+            ordered = sorted(values["tags"], key=lambda row: (-row["support"], row["tag"]))[:TAGS_IN_METRICS]
+            named = ({**row, "tag": _name(row["tag"], vocabulary)} for row in ordered)
+            told[name] = {**values, "tags": list(named)}
+    return told
+
+
+def _judge(
+    engine: TaggingEngine, organization_id: str, classifier: TagClassifier, held_out: Sequence[LabelledContent]
+) -> Comparison:
+    """The new classifier beside the active one on the held-out contents; unjudged tags count neither way."""
+    examples = _examples(engine, organization_id, held_out)
+    try:
+        active = engine.classifier(organization_id)
+    except ConfigurationError:
+        # Of another version of this project: it can judge nothing any more.
+        active = None
+    return compare(
+        _applied(classifier, examples, held_out),
+        _applied(active, examples, held_out) if active else None,
+        [{str(tag_id) for tag_id in content.labels} for content in held_out],
+    )
+
+
+def _applied(
+    classifier: TagClassifier, examples: Sequence[Example], contents: Sequence[LabelledContent]
+) -> list[set[str]]:
+    predicted = classifier.predict(examples)
+    return [
+        {row.tag for row in rows if row.applied} - {str(tag_id) for tag_id in content.unknown}
+        for rows, content in zip(predicted, contents, strict=True)
+    ]
+
+
+def _examples(engine: TaggingEngine, organization_id: str, contents: Sequence[LabelledContent]) -> list[Example]:
+    """The contents with their stored vectors."""
+    by_model: dict[str, list[str]] = defaultdict(list)
+    models = [engine.models.embedder.model_for(content.text) for content in contents]
+    for content, model in zip(contents, models, strict=True):
+        by_model[model].append(content.text_hash)
+    vectors = {
+        model: engine.stores.embeddings.vectors(organization_id, model, hashes)
+        for model, hashes in by_model.items()
+    }
+    return [
+        Example(ClassifierText(content.title, content.body), vectors[model].get(content.text_hash), model)
+        for content, model in zip(contents, models, strict=True)
+    ]
+
+
+def _resolved(contents: Sequence[LabelledContent], vocabulary: Vocabulary) -> list[LabelledContent]:
+    """The contents with labels that are active tags today, merges followed."""
+    return [
+        LabelledContent(
+            content.content_id,
+            content.title,
+            content.body,
+            content.text_hash,
+            labels=_current(content.labels, vocabulary),
+            unknown=_current(content.unknown, vocabulary) - _current(content.labels, vocabulary),
+        )
+        for content in contents
+    ]
+
+
+def _current(tag_ids: frozenset[int], vocabulary: Vocabulary) -> frozenset[int]:
+    tags = (vocabulary.current(tag_id) for tag_id in tag_ids)
+    return frozenset(tag.id for tag in tags if tag is not None)
+
+
+def _is_peoples(tag: Tag) -> bool:
+    return tag.origin is Origin.HUMAN or tag.pinned
+
+
+def _name(key: str, vocabulary: Vocabulary) -> str:
+    tag = vocabulary.tags.get(int(key))
+    return tag.name if tag else key
+
+
+def _version(labels: str, embedding: str) -> str:
+    return hashlib.sha256(f"{FORMAT}:{embedding}:{labels}".encode()).hexdigest()[:16]
