@@ -15,6 +15,7 @@ from tagging_orchestration.commands import (
     experiment,
     feedback,
     init,
+    models,
     runs,
     status,
     ui,
@@ -124,7 +125,7 @@ main.section(
     content.similar,
     vocabulary.vocabulary,
 )
-main.section("Learn", feedback.feedback, feedback.review, experiment.experiment)
+main.section("Learn", feedback.feedback, feedback.review, models.models, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)
 
 

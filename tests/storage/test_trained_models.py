@@ -36,7 +36,9 @@ def candidate(
     store: PostgresTrainedModelStore, version: str, kind: ModelKind = CLASSIFIER, organization: str = ORGANIZATION
 ) -> TrainedModel:
     return store.add(
-        NewModel(organization, kind, version, version.encode(), {"texts": 12, "tags": 3}, {"new": {"micro_f1": 0.5}})
+        NewModel(
+            organization, kind, version, version.encode(), {"texts": 12, "tags": 3}, {"new": {"micro_f1": 0.5}}
+        )
     )
 
 
@@ -45,7 +47,11 @@ def test_a_candidate_is_stored_once_a_version(pool: ConnectionPool) -> None:
     first = candidate(store, "v1")
     assert candidate(store, "v1") == first
     assert first.status is ModelStatus.CANDIDATE
-    assert (first.trained_on, first.metrics, first.size) == ({"texts": 12, "tags": 3}, {"new": {"micro_f1": 0.5}}, 2)
+    assert (first.trained_on, first.metrics, first.size) == (
+        {"texts": 12, "tags": 3},
+        {"new": {"micro_f1": 0.5}},
+        2,
+    )
     assert store.payload(first.id) == b"v1"
     assert store.find(ORGANIZATION, CLASSIFIER, "v1") == first
     assert store.find(ORGANIZATION, RANKER, "v1") is None
