@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,8 @@ def _baseline(
 ) -> list[Prediction]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(analyzer=lambda text: _words(text, language), sublinear_tf=True, min_df=2)
+    analyzer: Any = partial(_words, language=language)
+    vectorizer = TfidfVectorizer(analyzer=analyzer, sublinear_tf=True, min_df=2)
     known = vectorizer.fit_transform(train.texts)
     labels = np.array([[tag in wanted for tag in tags] for wanted in train.gold], dtype=np.float32)
     tuned = np.random.RandomState(0).rand(len(labels)) < TUNED_ON
