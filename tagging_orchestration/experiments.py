@@ -113,7 +113,10 @@ def _side(project: Project, engine: TaggingEngine, contents: Sequence[Content]) 
             form = tag.normal_form if tag else project.normaliser.normal_form(assignment.name)
             found[form] = Judged(assignment.name, assignment.confidence, True)
         proposals[content.id] = found
-        decided[content.id] = {item.tag_id: item.confidence for item in suggestion.assignments}
+        # Tags to be made have no id yet; each counts.
+        decided[content.id] = {
+            item.tag_id or -number: item.confidence for number, item in enumerate(suggestion.assignments, start=1)
+        }
     events = events_to_write(project.pool, decided)
     return Side(proposals, 1000 * seconds / len(contents) if contents else 0.0, events)
 

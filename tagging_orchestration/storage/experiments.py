@@ -114,7 +114,7 @@ def load_gold(pool: ConnectionPool, content_ids: Sequence[int]) -> dict[int, Gol
 def events_to_write(pool: ConnectionPool, decided: Mapping[int, Mapping[int, float]]) -> int:
     """Assignments that publishing would add, change or take away; `decided` is confidence by content and tag id.
 
-    People's own are never touched. A tag id of 0 is a tag to be made.
+    People's own are never touched. A negative id is a tag to be made.
     """
     query = "SELECT content_id, tag_id, confidence, origin FROM tagging.content_tags WHERE content_id = ANY (%s)"
     present: dict[int, dict[int, tuple[float, str]]] = {content_id: {} for content_id in decided}
