@@ -114,7 +114,7 @@ def test_sample_gold_and_events(pool: ConnectionPool) -> None:
     assert len(gold[judged[1]].wanted) == 2
 
     machine, person = contents[20], judged[2]
-    # Kept within the step, changed beyond it, taken away, added, two tags to be made, and a person's own left alone.
+    # Kept within the step; changed beyond it; one taken away, one added and two made; a person's own left alone.
     assert events_to_write(pool, {machine: {kiln.id: 0.51}}) == 0
     assert events_to_write(pool, {machine: {kiln.id: 0.6}}) == 1
     assert events_to_write(pool, {machine: {tea.id: 0.6, -1: 0.4, -2: 0.4}}) == 4
