@@ -209,7 +209,8 @@ def list_feedback(pool: ConnectionPool, organization_id: str, limit: int | None 
 def judged_proposals(pool: ConnectionPool, organization_id: str) -> list[JudgedProposal]:
     """What people last said of each proposal that the ranker had weighed, with the confidence it had; by id.
 
-    Proposals decided by a rule or by the classifier are left out: no calibration is applied to them.
+    Proposals decided by a rule or by the classifier are left out: no calibration is applied to them. So are tags
+    that people added unasked: nobody adds a wrong one, so they would make every confidence look too small.
     """
     query = """
         SELECT
@@ -219,7 +220,7 @@ def judged_proposals(pool: ConnectionPool, organization_id: str) -> list[JudgedP
         JOIN tagging.tag_feedback AS f ON f.id = v.feedback_id
         JOIN tagging.tags AS t ON t.id = v.tag_id
         WHERE
-            v.organization_id = %s AND f.proposal IS NOT NULL AND f.proposal ->> 'method' <> 'given'
+            v.organization_id = %s AND f.kind <> 'add' AND f.proposal ->> 'method' <> 'given'
             AND NOT coalesce(f.proposal -> 'features' ?| ARRAY['classifier', 'rule'], false)
         ORDER BY f.id
     """

@@ -367,7 +367,6 @@ def test_verdicts_and_judged_proposals(pool: ConnectionPool) -> None:
     judged = feedback.judged_proposals(pool, ORGANIZATION)
     assert [(row.content_id, row.normal_form, row.confidence, row.accepted) for row in judged] == [
         (first, "kiln", 0.3, False),
-        (first, "釉", 0.2, True),
         (second, "wheel", 0.6, True),
     ]
 

@@ -666,7 +666,8 @@ FROM tagging.tag_feedback AS f
 LEFT JOIN compared AS c ON c.organization_id = f.organization_id AND c.reviewer = f.reviewer
 GROUP BY f.organization_id, f.reviewer;
 
--- How often people agreed with what each generator proposed. A proposal counts for every generator that made it.
+-- How often people agreed with what each generator proposed. A proposal counts for every generator that made it; tags
+-- that people added unasked do not count, because nobody adds a wrong one.
 CREATE VIEW tagging.feedback_by_method WITH (security_invoker = true) AS
 SELECT
     v.organization_id, m.method,
@@ -679,7 +680,7 @@ JOIN tagging.tag_feedback AS f ON f.id = v.feedback_id
 CROSS JOIN LATERAL (
     SELECT DISTINCT e ->> 'method' AS method FROM jsonb_array_elements(f.proposal -> 'evidence') AS e
 ) AS m
-WHERE m.method <> 'feedback'
+WHERE m.method <> 'feedback' AND f.kind <> 'add'
 GROUP BY v.organization_id, m.method;
 
 -- ----------------------------------------------------------------------------------------------- explanation
