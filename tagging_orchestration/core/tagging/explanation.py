@@ -34,7 +34,8 @@ _KINDS = {
     "place": "unseen in_title in_lead earliness spread frequency prominence",
     "corpus": "rarity rarest tfidf support alone cohesion",
     "vocabulary": "matched matched_inflected matched_part known_human known_machine known_usage known_plain"
-    " vector_similarity fresh_beside_people",
+    " fresh_beside_people",
+    "meaning": "similarity vector_similarity",
     "neighbours": "votes_people votes_machines nearest_voter",
 }
 _KIND_OF = {feature: kind for kind, features in _KINDS.items() for feature in features.split()}
@@ -43,7 +44,8 @@ KIND_MEANINGS = {
     "place": "where and how often its words stand in the text",
     "corpus": "how rare its words are among all contents",
     WORDING: "how the name is made",
-    "vocabulary": "that it is a known tag, found by name or by meaning",
+    "vocabulary": "that it is a known tag, or would be a new one",
+    "meaning": "how near its meaning is to the text's",
     "neighbours": "the tags of similar contents",
     CLASSIFIER: "the model trained on people's tags",
     "classifier_words": "its words, as people's tags taught them",
