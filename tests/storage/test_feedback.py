@@ -235,9 +235,10 @@ def test_rename_and_its_undoing(pool: ConnectionPool) -> None:
 
 def test_merge_and_its_undoing(pool: ConnectionPool) -> None:
     first, second = add_contents(pool, "one", "two")
-    old, new, child = add_tags(pool, "退款申請", "refund", "partial refund")
+    old, new, child, parent = add_tags(pool, "退款申請", "refund", "partial refund", "service")
     with pool.connection() as connection:
         connection.execute("UPDATE tagging.tags SET parent_id = %s WHERE id = %s", [old.id, child.id])
+        connection.execute("UPDATE tagging.tags SET parent_id = %s WHERE id = %s", [parent.id, old.id])
     publish(pool, {first: [assignment(old, 0.7)], second: [assignment(new, 0.6)]})
     before = full_state(pool)
     said = say(pool, MERGE, None, "退款申請", target_name="Refunds")

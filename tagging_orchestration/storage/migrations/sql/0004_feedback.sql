@@ -357,7 +357,9 @@ BEGIN
     INSERT INTO tagging.tag_events
         (organization_id, event_type, tag_id, content_id, operation_id, actor, run_id, reason)
     VALUES (
-        new.organization_id, 'feedback', known.id, new.content_id, new.operation_id, new.reviewer,
+        -- A remark in the operation of a merge would be taken for the state before it, when the merge is undone.
+        new.organization_id, 'feedback', known.id, new.content_id,
+        CASE WHEN new.kind <> 'merge' THEN new.operation_id END, new.reviewer,
         tagging.context('run_id'), tagging.context('reason')
     );
     IF new.kind IN ('accept', 'reject', 'add') THEN
