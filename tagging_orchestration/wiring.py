@@ -13,9 +13,11 @@ from tagging_orchestration.settings import Settings, get_settings
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
+    from tagging_orchestration.clients.embedder import RoutedEmbedder
     from tagging_orchestration.clients.language import LibraryLanguageTools
     from tagging_orchestration.core.engine import Stores, TaggingEngine
     from tagging_orchestration.core.ports import Embedder
+    from tagging_orchestration.core.vocabulary.merge import Matcher
     from tagging_orchestration.core.vocabulary.normalise import Normaliser
 
 
@@ -76,12 +78,24 @@ class Project:
         return Normaliser(self.language, self.settings.vocabulary.fold_chinese_script)
 
     @cached_property
-    def engine(self) -> TaggingEngine:
-        """The one tagging engine."""
+    def embedder(self) -> RoutedEmbedder:
+        """The models that turn texts into vectors; loaded at first use."""
         from tagging_orchestration.clients.embedder import RoutedEmbedder
 
-        embedder = RoutedEmbedder(self.settings.embedding, fold=self.language.to_simplified)
-        return self._engine(self.stores, embedder, self.settings)
+        return RoutedEmbedder(self.settings.embedding, fold=self.language.to_simplified)
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """Judges which tags are one."""
+        from tagging_orchestration.clients.pair_model import load_pair_model
+        from tagging_orchestration.core.vocabulary.merge import Matcher
+
+        return Matcher(load_pair_model(), self.language)
+
+    @cached_property
+    def engine(self) -> TaggingEngine:
+        """The one tagging engine."""
+        return self._engine(self.stores, self.embedder, self.settings)
 
     def sandbox(self, settings: Settings) -> TaggingEngine:
         """An engine under other settings that reads the project and writes nothing, for experiments."""

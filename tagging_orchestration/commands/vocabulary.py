@@ -18,14 +18,13 @@ from tagging_orchestration.core.errors import UnknownName
 if TYPE_CHECKING:
     from tagging_orchestration.core.models import ChangeContext, Tag
     from tagging_orchestration.storage.merges import AppliedMerge, MergeRecord
+    from tagging_orchestration.storage.structure import StructureProposal
     from tagging_orchestration.storage.vocabulary_changes import VocabularyEditor
     from tagging_orchestration.wiring import Project
 
 STATUSES = ("active", "retired", "blocked", "merged", "all")
 SHORTEST_PREFIX = 6
 CHANGES_SHOWN = 30
-# Signals that help the computation and tell a person nothing.
-SILENT_SIGNALS = frozenset({"length", "han"})
 
 
 @click.group
@@ -123,9 +122,7 @@ def candidates(limit: int, as_json: bool) -> None:
 
 def _signals(signals: Mapping[str, Any]) -> str:
     """What speaks for one tag: likenesses as numbers, circumstances by their name."""
-    told = {
-        name.replace("_", " "): value for name, value in signals.items() if value and name not in SILENT_SIGNALS
-    }
+    told = {name.replace("_", " "): value for name, value in signals.items() if value}
     return ", ".join(
         f"{name} {value:.2f}" if isinstance(value, float) and value != 1 else name for name, value in told.items()
     )
@@ -248,6 +245,111 @@ def _show_merge(done: AppliedMerge, as_json: bool) -> None:
     note(f"to take it back: tagging vocabulary undo {done.operation_id}")
 
 
+# ----------------------------------------------------------------------------------------------- structure
+
+
+@vocabulary.group
+def structure() -> None:
+    """Broader tags and splits that the nightly care proposes; nothing of it happens unasked."""
+
+
+@structure.command
+@json_option
+@verbose_option
+def look(as_json: bool) -> None:
+    """Look for proposals now, as the nightly care does."""
+    from tagging_orchestration.storage import structure as storage
+
+    with _project() as project:
+        new = storage.find_and_save(project.pool, project.settings.organization_id)
+    if as_json:
+        print_json({"new": new})
+    else:
+        note(f"{new:,} new proposals" if new else "no new proposal")
+
+
+@structure.command("list")
+@limit_option(30, "proposals")
+@json_option
+@verbose_option
+def list_structure(limit: int, as_json: bool) -> None:
+    """Proposals that wait for a person, the surest first."""
+    from tagging_orchestration.storage.structure import open_proposals
+
+    with _project() as project:
+        found = open_proposals(project.pool, project.settings.organization_id, limit)
+    if as_json:
+        print_json(found)
+        return
+    view = table(None, "id", "proposal", "score", "because", right=["id", "score"], wide=["proposal", "because"])
+    for proposal in found:
+        view.add_row(
+            str(proposal.id), plain(_proposed(proposal)), plain(proposal.score), plain(_signals(proposal.signals))
+        )
+    show(view if found else "  no proposal waits for a decision")
+    if found:
+        note("tagging vocabulary structure accept ID, or refuse ID: a refusal is remembered")
+
+
+@structure.command("accept")
+@click.argument("proposal", type=int)
+@reason_option
+@json_option
+@verbose_option
+def accept_structure(proposal: int, reason: str, as_json: bool) -> None:
+    """Place or split the tag as PROPOSAL says."""
+    from tagging_orchestration.storage import structure as storage
+
+    with _project() as project:
+        context = _context(project, reason, "proposal accepted")
+        done = storage.accept(project.pool, _editor(project), proposal, context)
+    _show_structure(done, "done", as_json)
+    if not as_json:
+        note(f"to take it back: tagging vocabulary structure undo {done.id}")
+
+
+@structure.command("refuse")
+@click.argument("proposal", type=int)
+@reason_option
+@json_option
+@verbose_option
+def refuse_structure(proposal: int, reason: str, as_json: bool) -> None:
+    """Decide against PROPOSAL, for good."""
+    from tagging_orchestration.storage import structure as storage
+
+    with _project() as project:
+        refused = storage.refuse(project.pool, proposal, _context(project, reason, "proposal refused"))
+    _show_structure(refused, "refused", as_json)
+
+
+@structure.command("undo")
+@click.argument("proposal", type=int)
+@reason_option
+@json_option
+@verbose_option
+def undo_structure(proposal: int, reason: str, as_json: bool) -> None:
+    """Take back an accepted PROPOSAL; it is not proposed again."""
+    from tagging_orchestration.storage import structure as storage
+
+    with _project() as project:
+        undone = storage.undo(project.pool, proposal, _context(project, reason, "proposal undone"))
+    _show_structure(undone, "taken back", as_json)
+
+
+def _proposed(proposal: StructureProposal) -> str:
+    if proposal.kind == "broader":
+        return f"{proposal.tag_name} below {proposal.parent_name}"
+    parts = (f"{part['name']} ({len(part['content_ids']):,})" for part in proposal.parts)
+    return f"split {proposal.tag_name} into {', '.join(parts)}"
+
+
+def _show_structure(proposal: StructureProposal, said: str, as_json: bool) -> None:
+    if as_json:
+        print_json(proposal)
+    else:
+        show(f"[bold]{plain(_proposed(proposal))}[/]: {said}")
+
+
 # ------------------------------------------------------------------------------------------------- one tag
 
 
@@ -337,6 +439,39 @@ def _show_tag(tag: Tag, said: str, as_json: bool) -> None:
         print_json(tag)
     else:
         show(f"[bold]{plain(tag.name)}[/] [dim](id {tag.id})[/] {plain(said)}")
+
+
+# ------------------------------------------------------------------------------------------------ clusters
+
+
+@vocabulary.command
+@click.argument("source", metavar="IN.jsonl", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("target", metavar="OUT.jsonl", type=click.Path(dir_okay=False, path_type=Path))
+@verbose_option
+def cluster(source: Path, target: Path) -> None:
+    """Find which tags of a file mean the same, with the merging of the pipeline; no database is touched.
+
+    IN.jsonl holds {"tag", "domain"?} a line; tags of different domains are never one. OUT.jsonl gets, a line for each
+    line and in the same order, {"tag", "cluster", "probability", "automatic"}: tags with one cluster number seem to
+    mean the same; probability is how surely the tag belongs to its cluster (or is alone); automatic tags of one cluster
+    would be merged without asking.
+    """
+    from dataclasses import asdict
+
+    from tagging_orchestration.clients.names_file import read_names, write_rows
+    from tagging_orchestration.core.vocabulary.listed import cluster_names
+    from tagging_orchestration.wiring import Project
+
+    rows = read_names(source)
+    with Project() as project:
+        placed = cluster_names(
+            rows, project.embedder, project.normaliser, project.settings.vocabulary, project.matcher
+        )
+    write_rows(target, ({"tag": row.name} | asdict(place) for row, place in zip(rows, placed, strict=True)))
+    note(
+        f"{len(rows):,} tags in {len({place.cluster for place in placed}):,} clusters, "
+        f"{sum(place.automatic for place in placed):,} of them merged automatically: {target}"
+    )
 
 
 # --------------------------------------------------------------------------------------------------- tables

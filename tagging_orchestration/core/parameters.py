@@ -40,8 +40,8 @@ class TaggerSettings(Strict):
 class VocabularySettings(Strict):
     """Care of the vocabulary."""
 
-    merge_automatic: float = Field(default=0.95, ge=0, le=1)
-    merge_review: float = Field(default=0.75, ge=0, le=1)
+    merge_automatic: float = Field(default=0.8, ge=0, le=1)
+    merge_review: float = Field(default=0.25, ge=0, le=1)
     fold_chinese_script: bool = Field(default=True, description="match Traditional and Simplified as one")
     retire_after_days: int = Field(default=365, gt=0)
     decay_per_day: float = Field(default=0.005, ge=0)

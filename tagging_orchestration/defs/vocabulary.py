@@ -16,8 +16,9 @@ SHOWN = 20
 
 
 class CareConfig(dg.Config):
-    """`everything`: look at all pairs of tags, not only at those with a changed one. `retire_unused`: also retire
-    machines' tags that nobody carries and nothing happened to for `vocabulary.retire_after_days`."""
+    """`everything`: look at all pairs of tags, not only at those with a changed one, and for broader tags and splits
+    to propose. `retire_unused`: also retire machines' tags that nobody carries and nothing happened to for
+    `vocabulary.retire_after_days`."""
 
     everything: bool = False
     retire_unused: bool = False
@@ -28,10 +29,11 @@ class CareConfig(dg.Config):
     group_name="vocabulary",
     kinds={"python", "postgres"},
     owners=[get_settings().runs.owner],
-    code_version="1",
+    code_version="2",
     retry_policy=TRANSIENT_RETRIES,
     description="The vocabulary after care: tags the staged proposals need are admitted, tags that mean the same "
-    "are merged above the automatic threshold, and pairs between the thresholds wait for a person.",
+    "are merged above the automatic threshold; pairs between the thresholds, broader tags and splits wait for a "
+    "person.",
 )
 @retry_only_transient()
 def merged_vocabulary(
@@ -39,6 +41,7 @@ def merged_vocabulary(
 ) -> dg.MaterializeResult:
     """Admit, embed, merge, retire."""
     from tagging_orchestration.storage.merges import find_and_apply
+    from tagging_orchestration.storage.structure import find_and_save
     from tagging_orchestration.storage.vocabulary_care import retire_unused
 
     project = tagging.project
@@ -51,11 +54,17 @@ def merged_vocabulary(
             project.pool,
             organization_id,
             settings.vocabulary,
+            project.matcher,
             tagging.context(context, "automatic merge"),
             everything=config.everything,
         )
         for organization_id in sorted(organizations)
     ]
+    proposals = (
+        sum(find_and_save(project.pool, organization_id) for organization_id in sorted(organizations))
+        if config.everything
+        else 0
+    )
     merged = [merge for outcome in outcomes for merge in outcome.merged]
     retired = (
         retire_unused(
@@ -75,6 +84,7 @@ def merged_vocabulary(
             "tags_merged": len(merged),
             "tags_retired": len(retired),
             "merge_candidates": candidates,
+            "structure_proposals": proposals,
             "created": table(["tag", "origin"], [[tag.name, tag.origin] for tag in created[:SHOWN]]),
             "merged": table(
                 ["from", "into", "score"],

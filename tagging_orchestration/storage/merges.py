@@ -17,10 +17,17 @@ from psycopg_pool import ConnectionPool
 from tagging_orchestration.core.errors import UnknownName, VocabularyError
 from tagging_orchestration.core.models import ChangeContext, MergeProposal, Origin, Tag, TagStatus
 from tagging_orchestration.core.parameters import VocabularySettings
-from tagging_orchestration.core.vocabulary.merge import CoUsage, find_merges
+from tagging_orchestration.core.vocabulary.merge import Matcher, find_merges
 from tagging_orchestration.storage.connection import transaction
+from tagging_orchestration.storage.operations import (
+    contents_changed_since,
+    restore_aliases,
+    restore_assignments,
+    restore_parents,
+)
 from tagging_orchestration.storage.quality import log_maintenance
 from tagging_orchestration.storage.retagging import retag
+from tagging_orchestration.storage.usage import load_co_usage
 from tagging_orchestration.storage.vocabulary import PostgresVocabularyStore, load_tags, lock_vocabulary
 
 # Name of the log entry that says up to when pairs have been looked at, and how far to look back behind it: a
@@ -95,6 +102,7 @@ def find_and_apply(
     pool: ConnectionPool,
     organization_id: str,
     settings: VocabularySettings,
+    matcher: Matcher,
     context: ChangeContext,
     *,
     everything: bool = False,
@@ -108,12 +116,12 @@ def find_and_apply(
     with transaction(pool) as connection:
         focus = None if everything else _changed_since_last_look(connection, organization_id)
         started = _now(connection)
-        usage = _usage(connection, organization_id)
+        usage = load_co_usage(connection, organization_id, centres=focus is None)
         refused = _refused(connection, organization_id)
     if focus is not None and not focus:
         return MergeOutcome()
     vocabulary = PostgresVocabularyStore(pool).load(organization_id)
-    plan = find_merges(vocabulary, usage, refused, settings, focus)
+    plan = find_merges(vocabulary, usage, refused, settings, matcher, focus)
     merged = []
     for proposal in plan.automatic:
         try:
@@ -123,6 +131,8 @@ def find_and_apply(
             # Somebody else changed one of the two since the vocabulary was read; the next look sees it anew.
             continue
     with transaction(pool, context) as connection:
+        if focus is None:
+            _drop_candidates(connection, organization_id, plan.candidates)
         candidates = _save_candidates(connection, organization_id, plan.candidates)
         log_maintenance(
             connection,
@@ -199,13 +209,13 @@ def undo(pool: ConnectionPool, operation_id: UUID, context: ChangeContext) -> Un
         with transaction(pool, context) as connection:
             lock_vocabulary(connection, exclusive=True)
             source, target = _undoable(connection, operation_id)
-            kept = _contents_changed_since(connection, operation_id)
+            kept = contents_changed_since(connection, operation_id)
             connection.execute(
                 "UPDATE tagging.tags SET status = 'active', merged_into_id = NULL WHERE id = %s", [source.id]
             )
-            _restore_parents(connection, operation_id)
-            _restore_aliases(connection, operation_id)
-            restored = _restore_assignments(connection, operation_id, kept)
+            restore_parents(connection, operation_id)
+            restore_aliases(connection, operation_id)
+            restored = restore_assignments(connection, operation_id, kept)
             retag(connection, kept)
             connection.execute(
                 """
@@ -245,9 +255,13 @@ def refuse(pool: ConnectionPool, candidate_id: int, context: ChangeContext) -> M
 
 
 def open_candidates(pool: ConnectionPool, organization_id: str, limit: int | None = None) -> list[MergeCandidate]:
-    """Pairs that wait for a person, surest first."""
-    # Index: tag_merge_candidates_open.
-    query = _CANDIDATES + "WHERE c.organization_id = %s AND c.status = 'open' ORDER BY c.score DESC, c.id LIMIT %s"
+    """Pairs that wait for a person, the most valuable first: probability times reach."""
+    # Index: tag_merge_candidates_open. The order is that of core/vocabulary/merge.py:JudgedPairs.value.
+    query = _CANDIDATES + """
+        WHERE c.organization_id = %s AND c.status = 'open'
+        ORDER BY c.score * ln(2 + least(coalesce(sw.usage_count, 0), coalesce(tw.usage_count, 0))) DESC, c.id
+        LIMIT %s
+    """
     with transaction(pool) as connection, connection.cursor(row_factory=class_row(MergeCandidate)) as cursor:
         return cursor.execute(query, [organization_id, limit]).fetchall()
 
@@ -322,21 +336,6 @@ def _changed_since_last_look(connection: Connection, organization_id: str) -> se
     return {tag_id for (tag_id,) in changed}
 
 
-def _usage(connection: Connection, organization_id: str) -> CoUsage:
-    contents = connection.execute(
-        "SELECT tag_id, usage_count FROM tagging.tag_weights WHERE organization_id = %s", [organization_id]
-    ).fetchall()
-    together = connection.execute(
-        """
-        SELECT tag_id, related_tag_id, co_occurrences
-        FROM tagging.tag_relationships
-        WHERE organization_id = %s AND tag_id < related_tag_id
-        """,
-        [organization_id],
-    )
-    return CoUsage(dict(contents), {(first, second): count for first, second, count in together})
-
-
 def _refused(connection: Connection, organization_id: str) -> set[tuple[int, int]]:
     """Refused pairs, as they were and as the tags they stand for today."""
     query = """
@@ -355,6 +354,21 @@ def _refused(connection: Connection, organization_id: str) -> set[tuple[int, int
     """
     rows = connection.execute(query, {"organization": organization_id})
     return {(min(pair), max(pair)) for pair in rows}
+
+
+def _drop_candidates(connection: Connection, organization_id: str, kept: Sequence[MergeProposal]) -> None:
+    """After a look at all pairs: questions that no longer seem worth asking go; decided pairs stay."""
+    connection.execute(
+        """
+        DELETE FROM tagging.tag_merge_candidates
+        WHERE
+            organization_id = %s AND status = 'open'
+            AND (least(source_tag_id, target_tag_id), greatest(source_tag_id, target_tag_id)) NOT IN (
+                SELECT least(a, b), greatest(a, b) FROM unnest(%s::bigint[], %s::bigint[]) AS kept (a, b)
+            )
+        """,
+        [organization_id, [pair.source_tag_id for pair in kept], [pair.target_tag_id for pair in kept]],
+    )
 
 
 def _save_candidates(connection: Connection, organization_id: str, candidates: Sequence[MergeProposal]) -> int:
@@ -487,18 +501,6 @@ def _open_candidate(pool: ConnectionPool, candidate_id: int) -> MergeCandidate:
 
 # ---------------------------------------------------------------------------------------------------- undoing
 
-# What the operation did to each row, from its first event's `before` to its last one's `after`. Index:
-# tag_events_operation.
-_NET_ASSIGNMENTS = """
-    SELECT
-        e.content_id, e.tag_id,
-        (array_agg(e.before ORDER BY e.event_id))[1] AS before,
-        (array_agg(e.after ORDER BY e.event_id DESC))[1] AS after
-    FROM tagging.tag_events AS e
-    WHERE e.operation_id = %(operation)s AND e.content_id IS NOT NULL AND e.tag_id IS NOT NULL
-    GROUP BY e.content_id, e.tag_id
-"""
-
 
 def _undoable(connection: Connection, operation_id: UUID) -> tuple[Tag, Tag]:
     row = connection.execute(
@@ -518,107 +520,3 @@ def _undoable(connection: Connection, operation_id: UUID) -> tuple[Tag, Tag]:
     if target.status is TagStatus.MERGED:
         raise VocabularyError(f"{target.name!r} was itself merged since: undo that merge first")
     return source, target
-
-
-def _contents_changed_since(connection: Connection, operation_id: UUID) -> list[int]:
-    """Contents with an assignment that is not as the operation left it, weights aside."""
-    rows = connection.execute(
-        f"""
-        WITH net AS ({_NET_ASSIGNMENTS})
-        SELECT DISTINCT n.content_id
-        FROM net AS n
-        LEFT JOIN tagging.content_tags AS ct ON ct.content_id = n.content_id AND ct.tag_id = n.tag_id
-        WHERE
-            (n.after IS NULL) <> (ct.content_id IS NULL)
-            OR jsonb_populate_record(ct, n.after - 'weight') IS DISTINCT FROM ct
-        """,  # noqa: S608 (a constant)
-        {"operation": operation_id},
-    )
-    return [content_id for (content_id,) in rows]
-
-
-def _restore_parents(connection: Connection, operation_id: UUID) -> None:
-    connection.execute(
-        """
-        UPDATE tagging.tags AS t
-        SET parent_id = (net.before ->> 'parent_id')::bigint
-        FROM (
-            SELECT
-                e.tag_id,
-                (array_agg(e.before ORDER BY e.event_id))[1] AS before,
-                (array_agg(e.after ORDER BY e.event_id DESC))[1] AS after
-            FROM tagging.tag_events AS e
-            WHERE
-                e.operation_id = %s AND e.content_id IS NULL
-                AND e.event_type NOT IN ('alias_added', 'alias_removed')
-            GROUP BY e.tag_id
-        ) AS net
-        WHERE
-            t.id = net.tag_id
-            AND net.before -> 'parent_id' IS DISTINCT FROM net.after -> 'parent_id'
-            AND t.parent_id IS NOT DISTINCT FROM (net.after ->> 'parent_id')::bigint
-        """,
-        [operation_id],
-    )
-
-
-def _restore_aliases(connection: Connection, operation_id: UUID) -> None:
-    """Aliases that the operation added go, those it moved return, where they still are what it left."""
-    net = """
-        SELECT
-            (coalesce(e.after, e.before) ->> 'id')::bigint AS id,
-            (array_agg(e.before ORDER BY e.event_id))[1] AS before,
-            (array_agg(e.after ORDER BY e.event_id DESC))[1] AS after
-        FROM tagging.tag_events AS e
-        WHERE e.operation_id = %s AND e.event_type IN ('alias_added', 'alias_removed')
-        GROUP BY 1
-    """
-    connection.execute(
-        f"""
-        DELETE FROM tagging.tag_aliases AS a
-        USING ({net}) AS net
-        WHERE a.id = net.id AND net.before IS NULL AND a.tag_id = (net.after ->> 'tag_id')::bigint
-        """,  # noqa: S608 (a constant)
-        [operation_id],
-    )
-    connection.execute(
-        f"""
-        UPDATE tagging.tag_aliases AS a
-        SET tag_id = (net.before ->> 'tag_id')::bigint
-        FROM ({net}) AS net
-        WHERE a.id = net.id AND net.before IS NOT NULL AND a.tag_id = (net.after ->> 'tag_id')::bigint
-        """,  # noqa: S608 (a constant)
-        [operation_id],
-    )
-
-
-def _restore_assignments(connection: Connection, operation_id: UUID, kept: Sequence[int]) -> int:
-    """Put back what the operation changed on all contents but `kept`. Returns how many assignments came back."""
-    parameters = {"operation": operation_id, "kept": list(kept)}
-    connection.execute(
-        f"""
-        DELETE FROM tagging.content_tags AS ct
-        USING ({_NET_ASSIGNMENTS}) AS net
-        WHERE
-            ct.content_id = net.content_id AND ct.tag_id = net.tag_id AND net.before IS NULL
-            AND ct.content_id <> ALL (%(kept)s::bigint[])
-        """,  # noqa: S608 (a constant)
-        parameters,
-    )
-    return connection.execute(
-        f"""
-        INSERT INTO tagging.content_tags
-        SELECT (jsonb_populate_record(NULL::tagging.content_tags, net.before)).*
-        FROM ({_NET_ASSIGNMENTS}) AS net
-        WHERE net.before IS NOT NULL AND net.content_id <> ALL (%(kept)s::bigint[])
-        ON CONFLICT (content_id, tag_id) DO UPDATE SET
-            confidence = excluded.confidence,
-            weight = excluded.weight,
-            method = excluded.method,
-            origin = excluded.origin,
-            evidence = excluded.evidence,
-            tagger_version_id = excluded.tagger_version_id,
-            assigned_at = excluded.assigned_at
-        """,  # noqa: S608 (a constant)
-        parameters,
-    ).rowcount

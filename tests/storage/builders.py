@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
+from tagging_orchestration.clients.pair_model import load_pair_model
 from tagging_orchestration.core.models import (
     Assignment,
     ChangeContext,
@@ -18,6 +19,7 @@ from tagging_orchestration.core.models import (
     PublishReport,
     Tag,
 )
+from tagging_orchestration.core.vocabulary.merge import Matcher
 from tagging_orchestration.core.vocabulary.normalise import Normaliser
 from tagging_orchestration.storage.assignments import PostgresAssignmentStore
 from tagging_orchestration.storage.versions import PostgresTaggerVersionStore
@@ -25,6 +27,7 @@ from tagging_orchestration.storage.vocabulary import PostgresVocabularyStore
 from tests.fakes.language import FakeLanguageTools
 
 NORMALISER = Normaliser(FakeLanguageTools())
+MATCHER = Matcher(load_pair_model(), FakeLanguageTools())
 MACHINE = ChangeContext("asset:content_tags", "tagging run", run_id="run-1")
 PERSON = ChangeContext("user:mei", "整理詞彙")
 ORGANIZATION = "default"

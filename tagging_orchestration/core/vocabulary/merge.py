@@ -1,105 +1,73 @@
 """Merging: which tags of the vocabulary mean the same, from spelling, meaning and use together.
 
-Pairs worth a look are found by blocking, each pair is scored by one function over named signals, and the scored
-pairs become a plan: merges to make, and candidates for a person.
+Pairs worth a look are found by blocking (pairs.py), the pair model (pair_model.py) and what is known of the tags' use
+(usage.py) say how surely each is one tag, and average-link clustering (clusters.py) turns pairs into groups: merges to
+make, and questions for a person.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import log
 
 import numpy as np
 
 from tagging_orchestration.core.models import MergeProposal, Origin, Tag
 from tagging_orchestration.core.parameters import VocabularySettings
-from tagging_orchestration.core.tagging.scripts import has_han
-from tagging_orchestration.core.vocabulary.index import TagVectors, Vocabulary
-from tagging_orchestration.core.vocabulary.spelling import (
-    contains_words,
-    edit_similarity,
-    is_acronym,
-    negates,
-    numbers_differ,
-    same_words,
-    spelling_key,
-    without_accents,
+from tagging_orchestration.core.ports import LanguageTools
+from tagging_orchestration.core.vocabulary.clusters import AverageLink
+from tagging_orchestration.core.vocabulary.index import Vocabulary
+from tagging_orchestration.core.vocabulary.pair_model import PairModel, probability
+from tagging_orchestration.core.vocabulary.pairs import (
+    FEATURES,
+    NameTable,
+    candidate_pairs,
+    pair_features,
+    same_spelling,
+    same_wording,
 )
+from tagging_orchestration.core.vocabulary.usage import CoUsage, UsageProfiles, usage_evidence
 
 Pair = tuple[int, int]
 
-# Blocking: how near two tags must be to be looked at, and with how many each is compared at most.
-_MIN_GRAM_SIMILARITY = 0.5
-_MIN_VECTOR_SIMILARITY = 0.75
-_MIN_CONTEXT_SIMILARITY = 0.6
-_NEAREST = 10
-_CHUNK = 1024
-# Tags used less often have no use to speak of.
-_MIN_USES = 5
-
-# Scoring. Without the same spelling a pair never reaches a merge by itself, whatever its meaning seems to be.
-_MOST_WITHOUT_SPELLING = 0.94
-_MOST_FOR_DIFFERENT_THINGS = 0.30
-_MOST_FOR_NARROWER = 0.70
-_SHORT = 3
-_MOST_FOR_SHORT = 0.90
+# Two names that differ in spaces and points only, or that a dictionary of Taiwan's and the mainland's words turns into
+# each other, need no model.
+_KNOWN_VARIANT = log(0.98 / 0.02)
+# One way only, the dictionary makes one word of several: a question.
+_PERHAPS_VARIANT = log(0.6 / 0.4)
+# Versions, years and denials make two tags of almost one name; models of meaning do not see it.
+_DIFFERENT_THINGS = log(0.05 / 0.95)
+# Signals that a person is shown as reasons, beside what use says.
+_SHOWN = ("edit", "meaning", "letters", "sound", "words_alike", "abbreviation", "same_words", "same_english")
 
 
 @dataclass(frozen=True, slots=True)
-class CoUsage:
-    """How tags are used: contents by tag, and contents that carry both tags of a pair (smaller id first)."""
+class Matcher:
+    """What judging names needs: the trained model and knowledge of languages."""
 
-    contents: Mapping[int, int] = field(default_factory=dict)
-    together: Mapping[Pair, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PairSignals:
-    """What is known of a pair of tags. Shares and similarities are in [0, 1]; None: cannot be judged.
-
-    `vector` is the cosine of the names under a model that can judge both; `context` that of the tags each is used
-    with; `together` the share of the rarer tag's contents that carry both: synonyms rarely meet.
-    """
-
-    same_spelling: bool
-    same_without_accents: bool
-    same_words: bool
-    edit: float
-    acronym: bool
-    contained: bool
-    numbers_differ: bool
-    negation: bool
-    han: bool
-    length: int
-    vector: float | None = None
-    context: float | None = None
-    together: float | None = None
+    model: PairModel
+    language: LanguageTools
 
 
 @dataclass(frozen=True, slots=True)
 class MergePlan:
-    """Merges to make, each into a tag that stays, and pairs for a person to decide."""
+    """Merges to make, each into a tag that stays, and pairs for a person, the most valuable first."""
 
     automatic: tuple[MergeProposal, ...] = ()
     candidates: tuple[MergeProposal, ...] = ()
 
 
-def score(signals: PairSignals) -> float:
-    """How surely two tags mean the same, in [0, 1]: 0.95 and more is safe without a person.
+@dataclass(frozen=True, slots=True)
+class TagCluster:
+    """Tags that seem to be one. `automatic` of them, the tag that stays among them, are merged without a person;
+    `certainty` says of each member how surely it belongs to the others."""
 
-    Spelling, meaning and use each give a probability; they are combined as independent evidence, and limits guard
-    what they get wrong: versions and years, denials, narrower terms, short acronyms.
-    """
-    spelling = _spelling_evidence(signals)
-    meaning = _interpolate(signals.vector, (0.50, 0.60, 0.70, 0.80, 1.0), (0.0, 0.30, 0.55, 0.75, 0.85))
-    use = _interpolate(signals.context, (0.50, 1.0), (0.0, 0.25))
-    together = 1 - (1 - spelling) * (1 - meaning) * (1 - use)
-    if signals.same_spelling:
-        return together
-    if signals.together is not None:
-        together *= 1 - 0.5 * signals.together
-    return min(together, _limit(signals))
+    members: tuple[int, ...]
+    keeper: int
+    automatic: frozenset[int]
+    certainty: Mapping[int, float]
 
 
 def find_merges(
@@ -107,6 +75,7 @@ def find_merges(
     usage: CoUsage,
     refused: Collection[Pair],
     settings: VocabularySettings,
+    matcher: Matcher,
     focus: Collection[int] | None = None,
 ) -> MergePlan:
     """Tags to merge and pairs to review; `focus` restricts the look to pairs with at least one of these tags.
@@ -114,98 +83,213 @@ def find_merges(
     `refused` holds pairs (smaller id first) that people decided are two tags, and pairs whose merge was undone.
     Tags of one branch (a tag and its ancestors) are never merged; two pinned tags only by a person.
     """
-    tags = {tag.id: tag for tag in vocabulary.active()}
-    judge = _PairJudge(vocabulary, tags, usage, set(refused))
-    pairs = {pair for pair in _blocked_pairs(vocabulary, tags, usage, focus) if judge.may_merge(pair)}
-    scored = sorted(
-        ((value, pair) for pair in pairs if (value := judge.score(pair)) >= settings.merge_review),
-        key=lambda item: (-item[0], item[1]),
-    )
-    clusters = _Clusters(judge, settings.merge_review)
-    for value, pair in scored:
-        if value >= settings.merge_automatic:
-            clusters.join(*pair)
-    automatic = [
-        judge.proposal(member, keeper)
-        for members in clusters.groups()
-        for keeper in [min(members, key=lambda tag_id: _preference(tags[tag_id], usage))]
-        for member in members
-        if member != keeper
-    ]
-    gone = {proposal.source_tag_id for proposal in automatic}
+    judged = JudgedPairs(vocabulary, usage, refused, matcher, focus)
+    merged = [group for group in judged.automatic_groups(settings) if judged.in_focus(group)]
+    automatic, gone = [], set()
+    for group in merged:
+        keeper = min(group, key=judged.preference)
+        for member in group:
+            if member != keeper:
+                automatic.append(judged.proposal(member, keeper, judged.certainty(member, group)))
+                gone.add(member)
     candidates = [
-        judge.proposal(*_weaker_first(pair, tags, usage)) for _, pair in scored if not gone.intersection(pair)
+        judged.proposal(*judged.weaker_first(pair), value)
+        for pair, value in judged.pairs()
+        if value >= settings.merge_review and judged.in_focus(pair) and not gone.intersection(pair)
     ]
+    candidates.sort(key=lambda proposal: (-judged.value(proposal), proposal.source_tag_id))
     return MergePlan(tuple(automatic), tuple(candidates))
 
 
-# ---------------------------------------------------------------------------------------------------- judging
+def cluster_tags(
+    vocabulary: Vocabulary,
+    usage: CoUsage,
+    refused: Collection[Pair],
+    settings: VocabularySettings,
+    matcher: Matcher,
+) -> list[TagCluster]:
+    """All active tags in groups that seem to be one each, at the threshold for review; single tags included.
+
+    What would be merged without a person is found first and kept together. Of several such groups that end up in one
+    cluster, the one of the tag that stays (else the biggest) is the automatic part; joining the others to it is a
+    question.
+    """
+    judged = JudgedPairs(vocabulary, usage, refused, matcher)
+    automatic, groups = judged.grouped(settings)
+    part_of = {member: group for group in automatic for member in group}
+    clusters = []
+    for group in groups:
+        parts = sorted(
+            {part_of[member] for member in group if member in part_of}, key=lambda part: (-len(part), part)
+        )
+        first = min(group, key=judged.preference)
+        sure = part_of.get(first) or (parts[0] if parts else ())
+        keeper = min(sure, key=judged.preference) if sure else first
+        certainty = {member: judged.certainty(member, group) for member in group}
+        clusters.append(TagCluster(tuple(group), keeper, frozenset(sure), certainty))
+    return clusters
 
 
-class _PairJudge:
-    """Signals and scores of pairs, computed when asked for."""
+class JudgedPairs:
+    """Every pair worth a look with the probability that the two are one tag."""
 
     def __init__(
-        self, vocabulary: Vocabulary, tags: Mapping[int, Tag], usage: CoUsage, refused: set[Pair]
+        self,
+        vocabulary: Vocabulary,
+        usage: CoUsage,
+        refused: Collection[Pair],
+        matcher: Matcher,
+        focus: Collection[int] | None = None,
     ) -> None:
         self._vocabulary = vocabulary
-        self._tags = tags
         self._usage = usage
-        self._refused = refused
-        self._scores: dict[Pair, float] = {}
-        self._rows = {
-            model: {int(tag_id): row for row, tag_id in enumerate(vectors.tag_ids)}
-            for model, vectors in vocabulary.vectors.items()
-        }
-        self._spellings = _spellings(vocabulary, tags)
-        self._profiles = _profiles(usage)
+        self._profiles = UsageProfiles(usage)
+        self._refused = frozenset(refused)
+        self._tags = list(vocabulary.active())
+        self._by_id = {tag.id: tag for tag in self._tags}
+        self._focus = None if focus is None else frozenset(focus)
+        self._aliases = _alias_forms(vocabulary)
+        places = None if self._focus is None else [p for p, tag in enumerate(self._tags) if tag.id in self._focus]
+        self._names = NameTable(self._tags, vocabulary.vectors, matcher.language, self._aliases, places)
+        self._first, self._second = candidate_pairs(self._names)
+        self._table = pair_features(self._names, self._first, self._second)
+        self._probability = probability(self._log_odds(matcher))
 
-    def may_merge(self, pair: Pair) -> bool:
-        """Not refused, and neither is an ancestor of the other."""
-        first, second = pair
-        return (
-            pair not in self._refused
-            and second not in self._ancestors(first)
-            and first not in self._ancestors(second)
+    def in_focus(self, tag_ids: Collection[int]) -> bool:
+        """Whether the look is at one of these tags."""
+        return self._focus is None or not self._focus.isdisjoint(tag_ids)
+
+    def pairs(self) -> Iterator[tuple[Pair, float]]:
+        """Pairs of tag ids that may be merged, with their probability."""
+        for row, pair in enumerate(self._ids):
+            if not self._apart[row]:
+                yield pair, float(self._probability[row])
+
+    def automatic_groups(self, settings: VocabularySettings) -> list[tuple[int, ...]]:
+        """Groups of two and more tags that are merged without a person."""
+        linked = AverageLink(len(self._tags), self._first, self._second, self._unasked, self._together_never(True))
+        linked.join(settings.merge_automatic)
+        return self._tag_ids(linked)
+
+    def grouped(self, settings: VocabularySettings) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """The automatic groups, and all groups at the threshold for review with the automatic ones kept whole."""
+        automatic = self.automatic_groups(settings)
+        linked = AverageLink(
+            len(self._tags), self._first, self._second, self._likeness, self._together_never(False)
+        )
+        linked.start([[self._place[tag_id] for tag_id in group] for group in automatic])
+        linked.join(settings.merge_review)
+        single = [(tag.id,) for tag in self._tags]
+        grouped = self._tag_ids(linked)
+        held = {tag_id for group in grouped for tag_id in group}
+        return automatic, sorted([*grouped, *(one for one in single if one[0] not in held)])
+
+    def certainty(self, tag_id: int, group: Collection[int]) -> float:
+        """Mean probability that a tag is one with each other member of a group; of a single tag, that it is alone."""
+        others = [member for member in group if member != tag_id]
+        if not others:
+            return 1 - max(self._nearest.get(tag_id, 0.0), 0.0)
+        return sum(self._by_pair.get(_pair(tag_id, other), 0.0) for other in others) / len(others)
+
+    def preference(self, tag_id: int) -> tuple[bool, bool, int, bool, int]:
+        """Sorts the tag to keep first: pinned, made by people, most used, not shouted, oldest."""
+        tag = self._by_id[tag_id]
+        uses = self._uses(tag)
+        return not tag.pinned, tag.origin is not Origin.HUMAN, -uses, tag.name.isupper(), tag.id
+
+    def weaker_first(self, pair: Pair) -> Pair:
+        """The tag that goes and the one that stays."""
+        keeper, other = sorted(pair, key=self.preference)
+        return other, keeper
+
+    def proposal(self, source: int, target: int, certainty: float) -> MergeProposal:
+        """The merge of `source` into `target`, with what speaks for the pair."""
+        return MergeProposal(source, target, round(certainty, 4), self._signals(_pair(source, target)))
+
+    def value(self, proposal: MergeProposal) -> float:
+        """What a person's answer is worth: probability times reach, the contents that the merge would move."""
+        reach = min(self._uses(self._by_id[tag]) for tag in (proposal.source_tag_id, proposal.target_tag_id))
+        return proposal.score * log(2 + reach)
+
+    # ---------------------------------------------------------------------------------------------- inside
+
+    def _uses(self, tag: Tag) -> int:
+        return self._usage.contents.get(tag.id, tag.usage_count)
+
+    def _log_odds(self, matcher: Matcher) -> np.ndarray:
+        odds = matcher.model.log_odds(self._table)
+        for row, pair in enumerate(self._ids):
+            odds[row] += usage_evidence(self._profiles.features(*pair), matcher.model.usage)
+        odds[self._different] = np.minimum(odds[self._different], _DIFFERENT_THINGS)
+        odds[self._wording > 0] = np.maximum(odds[self._wording > 0], _PERHAPS_VARIANT)
+        odds[self._variants] = np.maximum(odds[self._variants], _KNOWN_VARIANT)
+        return odds
+
+    @cached_property
+    def _ids(self) -> list[Pair]:
+        ids = np.array([tag.id for tag in self._tags], dtype=np.int64)
+        return [
+            _pair(one, other)
+            for one, other in zip(ids[self._first].tolist(), ids[self._second].tolist(), strict=True)
+        ]
+
+    @cached_property
+    def _place(self) -> dict[int, int]:
+        return {tag.id: place for place, tag in enumerate(self._tags)}
+
+    @cached_property
+    def _variants(self) -> np.ndarray:
+        return same_spelling(self._names, self._first, self._second) | (self._wording == 1)
+
+    @cached_property
+    def _wording(self) -> np.ndarray:
+        return same_wording(self._names, self._first, self._second)
+
+    @cached_property
+    def _different(self) -> np.ndarray:
+        return (self._signal("numbers_differ") > 0) | (self._signal("negation") > 0)
+
+    @cached_property
+    def _apart(self) -> np.ndarray:
+        """Pairs that nobody may merge: refused by people, or of one branch of the hierarchy."""
+        ancestors = {tag.id: self._ancestors(tag.id) for tag in self._tags if tag.parent_id is not None}
+        return np.array(
+            [
+                pair in self._refused
+                or pair[0] in ancestors.get(pair[1], ())
+                or pair[1] in ancestors.get(pair[0], ())
+                for pair in self._ids
+            ],
+            dtype=bool,
         )
 
-    def may_merge_unasked(self, pair: Pair) -> bool:
-        """Whether no person needs to be asked: nobody pinned both."""
-        return self.may_merge(pair) and not all(self._tags[tag_id].pinned for tag_id in pair)
+    @cached_property
+    def _likeness(self) -> np.ndarray:
+        return np.where(self._apart, 0.0, self._probability)
 
-    def score(self, pair: Pair) -> float:
-        """`score` of the pair's signals."""
-        if pair not in self._scores:
-            self._scores[pair] = score(self.signals(pair))
-        return self._scores[pair]
+    @cached_property
+    def _unasked(self) -> np.ndarray:
+        """Likeness for merges without a person. A number more, or a name of few letters, is a person's to judge."""
+        doubtful = (self._signal("number_added") > 0) | (np.expm1(self._signal("shortest")) < 3.5)
+        return np.where(doubtful & ~self._variants, 0.0, self._likeness)
 
-    def proposal(self, source: int, target: int) -> MergeProposal:
-        """The pair as a merge of `source` into `target`."""
-        pair = _pair(source, target)
-        signals = {
-            name: round(float(value), 3) for name, value in asdict(self.signals(pair)).items() if value is not None
-        }
-        return MergeProposal(source, target, round(self.score(pair), 4), signals)
-
-    def signals(self, pair: Pair) -> PairSignals:
-        """All signals of the pair."""
-        first, second = (self._tags[tag_id].normal_form for tag_id in pair)
-        spellings = self._spellings[pair[0]] & self._spellings[pair[1]]
-        return PairSignals(
-            same_spelling=bool(spellings),
-            same_without_accents=without_accents(first) == without_accents(second),
-            same_words=same_words(first, second),
-            edit=edit_similarity(first, second),
-            acronym=is_acronym(first, second),
-            contained=contains_words(first, second),
-            numbers_differ=numbers_differ(first, second),
-            negation=negates(first, second),
-            han=has_han(first) or has_han(second),
-            length=min(len(spelling_key(first)), len(spelling_key(second))),
-            vector=self._vector(pair),
-            context=self._context(pair),
-            together=self._together(pair),
-        )
+    def _together_never(self, unasked: bool) -> Iterator[Pair]:
+        """Places of pairs that no chain of merges may bring together either."""
+        never = self._apart | (self._different & ~self._variants) if unasked else self._apart
+        for row in np.flatnonzero(never):
+            yield int(self._first[row]), int(self._second[row])
+        ids = set(self._by_id)
+        for one, other in self._refused:
+            if one in ids and other in ids:
+                yield self._place[one], self._place[other]
+        pinned = [place for place, tag in enumerate(self._tags) if tag.pinned]
+        for number, place in enumerate(pinned):
+            yield from ((place, other) for other in pinned[number + 1 :])
+        for tag in self._tags:
+            if tag.parent_id is not None:
+                yield from (
+                    (self._place[tag.id], self._place[above]) for above in self._ancestors(tag.id) if above in ids
+                )
 
     def _ancestors(self, tag_id: int) -> set[int]:
         found: set[int] = set()
@@ -215,205 +299,49 @@ class _PairJudge:
             parent = self._vocabulary.tags[parent].parent_id
         return found
 
-    def _vector(self, pair: Pair) -> float | None:
-        # Only a model that encoded both names can compare them; which model may judge a name was decided when it
-        # was encoded.
-        cosines = []
-        for model, rows in self._rows.items():
-            if pair[0] in rows and pair[1] in rows:
-                matrix = self._vocabulary.vectors[model].matrix
-                cosines.append(float(matrix[rows[pair[0]]] @ matrix[rows[pair[1]]]))
-        return max(cosines, default=None)
+    def _tag_ids(self, linked: AverageLink) -> list[tuple[int, ...]]:
+        return sorted(
+            tuple(sorted(self._tags[place].id for place in group)) for group in linked.groups() if len(group) > 1
+        )
 
-    def _context(self, pair: Pair) -> float | None:
-        first, second = (self._profiles.get(tag_id) for tag_id in pair)
-        if first is None or second is None:
-            return None
-        shared = sum(value * second[other] for other, value in first.items() if other in second)
-        return shared / (_norm(first) * _norm(second))
+    def _signal(self, name: str) -> np.ndarray:
+        return self._table[:, FEATURES.index(name)]
 
-    def _together(self, pair: Pair) -> float | None:
-        fewest = min(self._usage.contents.get(tag_id, 0) for tag_id in pair)
-        return min(self._usage.together.get(pair, 0) / fewest, 1.0) if fewest >= _MIN_USES else None
+    @cached_property
+    def _by_pair(self) -> dict[Pair, float]:
+        return dict(zip(self._ids, self._probability.tolist(), strict=True))
 
+    @cached_property
+    def _nearest(self) -> dict[int, float]:
+        nearest: dict[int, float] = {}
+        for pair, value in self.pairs():
+            for tag_id in pair:
+                nearest[tag_id] = max(nearest.get(tag_id, 0.0), value)
+        return nearest
 
-def _spelling_evidence(signals: PairSignals) -> float:
-    if signals.same_spelling:
-        return 0.97
-    # One character of Chinese is a word: two names that share three of four are mostly two things.
-    trust = 0.5 if signals.han else 1.0
-    return max(
-        0.92 * signals.same_without_accents,
-        0.75 * signals.same_words,
-        0.50 * signals.acronym,
-        trust * (_interpolate(signals.edit, (0.60, 0.80, 0.90, 1.0), (0.0, 0.60, 0.82, 0.90))),
-    )
+    @cached_property
+    def _row(self) -> dict[Pair, int]:
+        return {pair: row for row, pair in enumerate(self._ids)}
 
-
-def _limit(signals: PairSignals) -> float:
-    if signals.numbers_differ or signals.negation:
-        return _MOST_FOR_DIFFERENT_THINGS
-    if signals.contained:
-        return _MOST_FOR_NARROWER
-    return _MOST_FOR_SHORT if signals.length <= _SHORT else _MOST_WITHOUT_SPELLING
+    def _signals(self, pair: Pair) -> dict[str, float | str]:
+        row = self._row.get(pair)
+        if row is None:
+            return {}
+        told = {name: float(self._table[row, FEATURES.index(name)]) for name in _SHOWN}
+        told |= {"same_spelling": float(self._variants[row])}
+        for name in ("context", "centre", "together"):
+            value = getattr(self._profiles, name)(*pair)
+            told[name] = float("nan") if value is None else value
+        return {name: round(value, 3) for name, value in told.items() if value == value}
 
 
-def _interpolate(value: float | None, at: tuple[float, ...], give: tuple[float, ...]) -> float:
-    return 0.0 if value is None else float(np.interp(value, at, give))
-
-
-# --------------------------------------------------------------------------------------------------- clusters
-
-
-class _Clusters:
-    """Groups of tags that are one. Two groups join only if every pair across them could be merged, so that a chain
-    of likenesses does not merge its unlike ends."""
-
-    def __init__(self, judge: _PairJudge, least: float) -> None:
-        self._judge = judge
-        self._least = least
-        self._group_of: dict[int, set[int]] = {}
-
-    def join(self, first: int, second: int) -> None:
-        ones, others = self._group_of.get(first, {first}), self._group_of.get(second, {second})
-        if ones is others or not all(self._fit(one, other) for one in ones for other in others):
-            return
-        joined = ones | others
-        for tag_id in joined:
-            self._group_of[tag_id] = joined
-
-    def groups(self) -> list[list[int]]:
-        unique = {id(group): group for group in self._group_of.values()}
-        return sorted(sorted(group) for group in unique.values())
-
-    def _fit(self, one: int, other: int) -> bool:
-        pair = _pair(one, other)
-        return self._judge.may_merge_unasked(pair) and self._judge.score(pair) >= self._least
-
-
-def _preference(tag: Tag, usage: CoUsage) -> tuple[bool, bool, int, bool, int]:
-    """Sorts the tag to keep first: pinned, made by people, most used, not shouted, oldest."""
-    uses = usage.contents.get(tag.id, tag.usage_count)
-    return not tag.pinned, tag.origin is not Origin.HUMAN, -uses, tag.name.isupper(), tag.id
-
-
-def _weaker_first(pair: Pair, tags: Mapping[int, Tag], usage: CoUsage) -> Pair:
-    keeper, other = sorted(pair, key=lambda tag_id: _preference(tags[tag_id], usage))
-    return other, keeper
-
-
-# --------------------------------------------------------------------------------------------------- blocking
-
-
-def _blocked_pairs(
-    vocabulary: Vocabulary, tags: Mapping[int, Tag], usage: CoUsage, focus: Collection[int] | None
-) -> set[Pair]:
-    """Pairs worth scoring: the same key, similar letters, near vectors, or used with the same tags."""
-    wanted = set(tags) if focus is None else set(focus) & set(tags)
-    found: set[Pair] = set()
-    for pair in (
-        *_pairs_by_key(vocabulary, tags),
-        *_pairs_by_letters(tags, wanted),
-        *(pair for vectors in vocabulary.vectors.values() for pair in _pairs_by_vector(vectors, tags, wanted)),
-        *_pairs_by_context(tags, usage, wanted),
-    ):
-        if wanted.intersection(pair):
-            found.add(pair)
-    return found
-
-
-def _pairs_by_key(vocabulary: Vocabulary, tags: Mapping[int, Tag]) -> Iterator[Pair]:
-    keyed: dict[str, set[int]] = defaultdict(set)
-    for tag_id, spellings in _spellings(vocabulary, tags).items():
-        form = tags[tag_id].normal_form
-        for key in {*spellings, without_accents(form), " ".join(sorted(form.split()))}:
-            keyed[key].add(tag_id)
-    for tag_id, tag in tags.items():
-        words = tag.normal_form.split()
-        if len(words) > 1:
-            initials = "".join(word[0] for word in words)
-            yield from (_pair(tag_id, other) for other in keyed.get(initials, ()) if other != tag_id)
-    for group in keyed.values():
-        members = sorted(group)
-        yield from ((first, second) for place, first in enumerate(members) for second in members[place + 1 :])
-
-
-def _pairs_by_letters(tags: Mapping[int, Tag], wanted: set[int]) -> Iterator[Pair]:
-    """Cosine of TF-IDF weighted character bigrams and trigrams."""
-    if len(tags) < 2 or not wanted:
-        return
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    ids = list(tags)
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3), lowercase=False)
-    matrix = vectorizer.fit_transform([tags[tag_id].normal_form for tag_id in ids]).astype(np.float32)
-    rows = [row for row, tag_id in enumerate(ids) if tag_id in wanted]
-    yield from _nearest(ids, rows, lambda chunk: (matrix[chunk] @ matrix.T).toarray(), _MIN_GRAM_SIMILARITY)
-
-
-def _pairs_by_vector(vectors: TagVectors, tags: Mapping[int, Tag], wanted: set[int]) -> Iterator[Pair]:
-    present = [row for row, tag_id in enumerate(vectors.tag_ids.tolist()) if tag_id in tags]
-    if len(present) < 2:
-        return
-    ids = vectors.tag_ids[present].tolist()
-    matrix = vectors.matrix[present]
-    rows = [row for row, tag_id in enumerate(ids) if tag_id in wanted]
-    yield from _nearest(ids, rows, lambda chunk: matrix[chunk] @ matrix.T, _MIN_VECTOR_SIMILARITY)
-
-
-def _pairs_by_context(tags: Mapping[int, Tag], usage: CoUsage, wanted: set[int]) -> Iterator[Pair]:
-    from scipy.sparse import csr_matrix
-
-    profiles = {tag_id: profile for tag_id, profile in _profiles(usage).items() if tag_id in tags}
-    if len(profiles) < 2:
-        return
-    ids = list(profiles)
-    columns = {other: place for place, other in enumerate({o for profile in profiles.values() for o in profile})}
-    row_of, column_of, values = [], [], []
-    for row, profile in enumerate(profiles.values()):
-        norm = _norm(profile)
-        for other, value in profile.items():
-            row_of.append(row)
-            column_of.append(columns[other])
-            values.append(value / norm)
-    matrix = csr_matrix((values, (row_of, column_of)), shape=(len(ids), len(columns)))
-    rows = [row for row, tag_id in enumerate(ids) if tag_id in wanted]
-    yield from _nearest(ids, rows, lambda chunk: (matrix[chunk] @ matrix.T).toarray(), _MIN_CONTEXT_SIMILARITY)
-
-
-def _nearest(
-    ids: list[int], rows: list[int], similarities: Callable[[list[int]], np.ndarray], least: float
-) -> Iterator[Pair]:
-    """Pairs of each row with its nearest others, `least` similar at least, a chunk of rows at a time."""
-    for start in range(0, len(rows), _CHUNK):
-        chunk = rows[start : start + _CHUNK]
-        table = similarities(chunk)
-        table[np.arange(len(chunk)), chunk] = -1.0
-        for place in np.flatnonzero((table >= least).any(axis=1)):
-            others = np.flatnonzero(table[place] >= least)
-            if len(others) > _NEAREST:
-                others = others[np.argsort(-table[place, others], kind="stable")[:_NEAREST]]
-            yield from (_pair(ids[chunk[place]], ids[other]) for other in others)
-
-
-def _spellings(vocabulary: Vocabulary, tags: Mapping[int, Tag]) -> dict[int, frozenset[str]]:
-    """Spelling keys of each active tag: of its own form and of its aliases."""
-    keys: dict[int, set[str]] = {tag_id: {spelling_key(tag.normal_form)} for tag_id, tag in tags.items()}
+def _alias_forms(vocabulary: Vocabulary) -> dict[int, list[str]]:
+    """Other normal forms that lead to each active tag."""
+    forms: dict[int, list[str]] = {}
     for form, tag in vocabulary.forms():
-        keys[tag.id].add(spelling_key(form))
-    return {tag_id: frozenset(found) for tag_id, found in keys.items()}
-
-
-def _profiles(usage: CoUsage) -> dict[int, dict[int, float]]:
-    """For each tag used often enough, the tags it is used with and how often, dampened by the square root."""
-    profiles: dict[int, dict[int, float]] = defaultdict(dict)
-    for (first, second), contents in usage.together.items():
-        profiles[first][second] = profiles[second][first] = contents**0.5
-    return {tag_id: profile for tag_id, profile in profiles.items() if usage.contents.get(tag_id, 0) >= _MIN_USES}
-
-
-def _norm(profile: Mapping[int, float]) -> float:
-    return sum(value * value for value in profile.values()) ** 0.5
+        if form != tag.normal_form:
+            forms.setdefault(tag.id, []).append(form)
+    return forms
 
 
 def _pair(first: int, second: int) -> Pair:

@@ -52,15 +52,21 @@ class Neighbours:
         return self.likeness[places].mean(axis=1)
 
 
-def nearest(matrix: np.ndarray | csr_matrix, known: np.ndarray, most: int) -> Neighbours:
-    """The `most` nearest of every row of `matrix` (n, d), dense or sparse with unit rows, among the known rows."""
+def nearest(
+    matrix: np.ndarray | csr_matrix, known: np.ndarray, most: int, wanted: np.ndarray | None = None
+) -> Neighbours:
+    """The `most` nearest known rows of every known row of `matrix` (n, d), dense or sparse with unit rows.
+
+    `wanted`: the places to find neighbours for, all where None; the others then have none.
+    """
     size = len(known)
     others = np.full((size, most), -1, dtype=np.int32)
     likeness = np.zeros((size, most), dtype=np.float32)
     places = np.flatnonzero(known)
-    if len(places) > 1:
-        held = matrix[places]
-        found = _dense(held, most) if isinstance(held, np.ndarray) else _sparse(held, most)
+    asked = np.arange(len(places)) if wanted is None else np.flatnonzero(np.isin(places, wanted))
+    if len(places) > 1 and len(asked):
+        held = matrix if len(places) == size else matrix[places]
+        found = _dense(held, asked, most) if isinstance(held, np.ndarray) else _sparse(held, asked, most)
         for rows, columns, values in found:
             others[places[rows], : columns.shape[1]] = np.where(columns >= 0, places[columns], -1)
             likeness[places[rows], : columns.shape[1]] = values
@@ -85,9 +91,11 @@ def gram_matrix(texts: Iterable[str], sizes: tuple[int, int]) -> csr_matrix:
 
     listed = list(texts)
     vectorizer = TfidfVectorizer(
-        analyzer="char_wb", ngram_range=sizes, lowercase=False, sublinear_tf=True, dtype=np.float32
+        analyzer="char_wb", ngram_range=sizes, lowercase=False, sublinear_tf=True
     )
-    return vectorizer.fit_transform(listed) if any(text.strip() for text in listed) else _empty(len(listed))
+    if not any(text.strip() for text in listed):
+        return _empty(len(listed))
+    return vectorizer.fit_transform(listed).astype(np.float32)
 
 
 def _empty(rows: int) -> Any:
@@ -99,12 +107,13 @@ def _empty(rows: int) -> Any:
 _Found = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def _dense(matrix: np.ndarray, most: int) -> _Found:
+def _dense(matrix: np.ndarray, asked: np.ndarray, most: int) -> _Found:
     """Rows, places of their nearest, likeness; every row against every other, or against those of near cells."""
-    if len(matrix) <= _EXACT_UP_TO:
-        for start in range(0, len(matrix), _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, len(matrix)))
-            yield rows, *_best(matrix[rows] @ matrix.T, rows, np.arange(len(matrix)), most)
+    everything = np.arange(len(matrix))
+    if len(matrix) * len(asked) <= _EXACT_UP_TO**2:
+        for start in range(0, len(asked), _CHUNK):
+            rows = asked[start : start + _CHUNK]
+            yield rows, *_best(matrix[rows] @ matrix.T, rows, everything, most)
         return
     # Cells around tags drawn evenly; a row is compared with the members of the cells nearest to its own centre.
     centres = matrix[np.linspace(0, len(matrix) - 1, int(len(matrix) ** 0.5)).astype(int)]
@@ -116,15 +125,15 @@ def _dense(matrix: np.ndarray, most: int) -> _Found:
         [matrix[held].mean(axis=0) if len(held) else centre for held, centre in zip(members, centres, strict=True)]
     )
     near = np.argsort(-(means @ means.T), axis=1)[:, :_CELLS_SEARCHED]
-    for cell, rows in enumerate(members):
-        if len(rows):
-            columns = np.concatenate([members[other] for other in near[cell]])
-            yield rows, *_best(matrix[rows] @ matrix[columns].T, rows, columns, most)
+    for cell, held in enumerate(members):
+        rows = held[np.isin(held, asked)]
+        columns = np.concatenate([members[other] for other in near[cell]])
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            yield part, *_best(matrix[part] @ matrix[columns].T, part, columns, most)
 
 
-def _best(
-    table: np.ndarray, rows: np.ndarray, columns: np.ndarray, most: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _best(table: np.ndarray, rows: np.ndarray, columns: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Places and likeness of the best `most` columns of each row, itself excepted."""
     table[rows[:, None] == columns[None, :]] = -1.0
     most = min(most, table.shape[1])
@@ -136,14 +145,14 @@ def _best(
     return np.where(values > 0, places, -1), np.maximum(values, 0)
 
 
-def _sparse(matrix: csr_matrix, most: int) -> _Found:
+def _sparse(matrix: csr_matrix, asked: np.ndarray, most: int) -> _Found:
     counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
     light = matrix.copy()
     light.data[counts[light.indices] > _COMMON_GRAM] = 0
     light.eliminate_zeros()
     turned = light.T.tocsr()
-    for start in range(0, light.shape[0], _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, light.shape[0]))
+    for start in range(0, len(asked), _CHUNK):
+        rows = asked[start : start + _CHUNK]
         product = (light[rows] @ turned).tocsr()
         columns = np.full((len(rows), most), -1, dtype=np.int64)
         values = np.zeros((len(rows), most), dtype=np.float32)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from math import log
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,9 @@ from tagging_orchestration.core.vocabulary.spelling import (
     word_likeness,
 )
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 FEATURES = (
     "edit", "jaro", "prefix", "suffix", "ordered_words", "word_sets", "partial",
     "letters", "letters_rank", "letters_margin",
@@ -48,15 +52,32 @@ _SAME_WORD = 0.9
 _COMMON_WORD = 2_000
 
 
+class Wording(NamedTuple):
+    """A Chinese name in Simplified characters: as it is, in the mainland's words and in Taiwan's; empty for others."""
+
+    simple: str = ""
+    mainland: str = ""
+    taiwan: str = ""
+
+
 class NameTable:
     """The names of some tags, prepared for comparison. `tags` keeps their order: pairs are pairs of places in it."""
 
     def __init__(
-        self, tags: Sequence[Tag], vectors: Mapping[str, TagVectors], language: LanguageTools
+        self,
+        tags: Sequence[Tag],
+        vectors: Mapping[str, TagVectors],
+        language: LanguageTools,
+        aliases: Mapping[int, Sequence[str]] | None = None,
+        focus: Sequence[int] | None = None,
     ) -> None:
+        """`vectors` of the names by model; `aliases`: other normal forms by tag id; `focus`: the places whose pairs
+        are asked for, all where None."""
         self.tags = tags
         self._language = language
         self._vectors = vectors
+        self._focus = focus
+        self.aliases = aliases or {}
         self.forms = [_without_brackets(tag) for tag in tags]
         self.keys = [spelling_key(form) for form in self.forms]
 
@@ -66,16 +87,16 @@ class NameTable:
     # ------------------------------------------------------------------------------------------- spaces
 
     @cached_property
-    def letters(self) -> tuple[object, Neighbours]:
+    def letters(self) -> tuple[csr_matrix, Neighbours]:
         """Character n-grams of the forms."""
         matrix = gram_matrix(self.forms, (2, 4))
-        return matrix, nearest(matrix, np.ones(len(self), dtype=bool), KEPT_NEIGHBOURS)
+        return matrix, self._nearest(matrix, np.ones(len(self), dtype=bool))
 
     @cached_property
     def sounds(self) -> Neighbours:
         """Letters of the pronunciation, of Chinese names only."""
         matrix = gram_matrix(self.spoken, (2, 4))
-        return nearest(matrix, self.han, KEPT_NEIGHBOURS)
+        return self._nearest(matrix, self.han)
 
     @cached_property
     def meanings(self) -> list[tuple[np.ndarray, Neighbours]]:
@@ -93,8 +114,25 @@ class NameTable:
             matrix[places] = vectors.matrix[rows]
             known = np.zeros(len(self), dtype=bool)
             known[places] = True
-            spaces.append((matrix, nearest(matrix, known, KEPT_NEIGHBOURS)))
+            spaces.append((matrix, self._nearest(matrix, known)))
         return spaces
+
+    def _nearest(self, matrix: np.ndarray | csr_matrix, known: np.ndarray) -> Neighbours:
+        """Neighbours of all names; with a focus, of the names in it and of those among their neighbours."""
+        if self._focus is None:
+            return nearest(matrix, known, KEPT_NEIGHBOURS)
+        around = nearest(matrix, known, KEPT_NEIGHBOURS, np.array(self._focus, dtype=np.int64))
+        near = np.unique(np.concatenate([np.array(self._focus, dtype=np.int64), around.others.ravel()]))
+        return nearest(matrix, known, KEPT_NEIGHBOURS, near[near >= 0])
+
+    def concerned(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Which pairs a look at the focus needs: those with an end in it, and those between two of their other ends,
+        because a group forms by all its pairs."""
+        if self._focus is None:
+            return np.ones(len(first), dtype=bool)
+        touching = np.isin(first, self._focus) | np.isin(second, self._focus)
+        ends = np.union1d(first[touching], second[touching])
+        return touching | (np.isin(first, ends) & np.isin(second, ends))
 
     # -------------------------------------------------------------------------------------------- words
 
@@ -113,6 +151,21 @@ class NameTable:
         """Pronunciation of Chinese names in Latin letters, the form itself of others."""
         return [
             self._language.pronunciation(form) if chinese else form
+            for form, chinese in zip(self.forms, self.han, strict=True)
+        ]
+
+    @cached_property
+    def wordings(self) -> list[Wording]:
+        """The two ways Chinese names are worded."""
+        tools = self._language
+        return [
+            Wording(
+                tools.to_simplified(form),
+                tools.to_simplified(tools.to_mainland(tools.to_traditional(form))),
+                tools.to_simplified(tools.to_taiwan(form)),
+            )
+            if chinese
+            else Wording()
             for form, chinese in zip(self.forms, self.han, strict=True)
         ]
 
@@ -164,7 +217,8 @@ def candidate_pairs(names: NameTable) -> tuple[np.ndarray, np.ndarray]:
     second = np.concatenate([part[1] for part in parts] + [keyed[:, 1]])
     codes = np.unique(np.minimum(first, second) * len(names) + np.maximum(first, second))
     first, second = codes // max(len(names), 1), codes % max(len(names), 1)
-    return first[first != second], second[first != second]
+    kept = (first != second) & names.concerned(first, second)
+    return first[kept], second[kept]
 
 
 def _keyed_pairs(names: NameTable) -> Iterator[tuple[int, int]]:
@@ -173,6 +227,9 @@ def _keyed_pairs(names: NameTable) -> Iterator[tuple[int, int]]:
     for place, (tag, form) in enumerate(zip(names.tags, names.forms, strict=True)):
         keys = {without_accents(form), english_key(form), " ".join(sorted(form.split())), without_numbers(form)}
         for key in keys - {""}:
+            keyed[key].add(place)
+        keys = {*names.wordings[place], *names.aliases.get(tag.id, ())}
+        for key in {spelling_key(key) for key in keys} - {""}:
             keyed[key].add(place)
         for part in brackets(tag.name) or ():
             keyed[spelling_key(part.casefold())].add(place)
@@ -187,6 +244,34 @@ def _keyed_pairs(names: NameTable) -> Iterator[tuple[int, int]]:
         if names.words[place] and 0 < names.fan_out(place) <= KEPT_NEIGHBOURS:
             wider = frozenset.intersection(*(names.holders[word] for word in names.words[place]))
             yield from ((place, other) for other in wider if other != place)
+
+
+def same_spelling(names: NameTable, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Which pairs are equal but for spaces and points, other names of the two included; bool (pairs,)."""
+    spellings = [
+        {spelling_key(tag.normal_form), *map(spelling_key, names.aliases.get(tag.id, ()))} for tag in names.tags
+    ]
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    return np.array([not spellings[one].isdisjoint(spellings[other]) for one, other in pairs], dtype=bool)
+
+
+def same_wording(names: NameTable, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Which pairs are Taiwan's and the mainland's word for one thing: 1 where each is what the dictionary makes of the
+    other, 0.5 where it holds one way only, 0 elsewhere; float32 (pairs,)."""
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    return np.array(
+        [_same_wording(names.wordings[one], names.wordings[other]) for one, other in pairs], np.float32
+    )
+
+
+def _same_wording(one: Wording, other: Wording) -> float:
+    if not one.simple or not other.simple:
+        return 0.0
+    there = one.mainland == other.simple, other.mainland == one.simple
+    back = other.taiwan == one.simple, one.taiwan == other.simple
+    if (there[0] and back[0]) or (there[1] and back[1]):
+        return 1.0
+    return 0.5 if any(there) or any(back) else 0.0
 
 
 def pair_features(names: NameTable, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -233,7 +318,7 @@ def _strings(names: NameTable, first: np.ndarray, second: np.ndarray, column: Ma
 
 def _spaces(names: NameTable, first: np.ndarray, second: np.ndarray, column: Mapping[str, np.ndarray]) -> None:
     matrix, neighbours = names.letters
-    column["letters"][:] = cosines(matrix, first, second)  # pyright: ignore[reportArgumentType]
+    column["letters"][:] = cosines(matrix, first, second)
     column["letters_rank"][:] = _mutual_rank(neighbours, first, second)
     column["letters_margin"][:] = _margin(neighbours, column["letters"], first, second)
     for matrix, neighbours in names.meanings:

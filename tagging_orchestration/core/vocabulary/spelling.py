@@ -6,9 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from rapidfuzz.distance import OSA, JaroWinkler
-
-from tagging_orchestration.core.tagging.scripts import has_han
+from rapidfuzz.distance import JaroWinkler
 
 _JOINABLE = re.compile(r"(?<!\d)[ .]|[ .](?!\d)")
 _ACCENT = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
@@ -19,7 +17,9 @@ _NEGATING_WORDS = "anti de dis il im in ir mis no non not off un without"
 _NEGATIONS = frozenset(_NEGATING_WORDS.split())
 _NEGATING_CHARACTERS = frozenset("不未無无非沒没反")
 # Words that acronyms leave out.
-_SMALL_WORDS = frozenset("a an and as at by de for from in la of on or the to with".split())
+_SMALL_WORDS = frozenset(
+    ["a", "an", "and", "as", "at", "by", "de", "for", "from", "in", "la", "of", "on", "or", "the", "to", "with"]
+)
 # The regular differences of British and American spelling, each brought to one side.
 _ENGLISHES = (
     (re.compile(r"(?<=[a-z]{2})is(?=(?:e|ed|er|ers|es|ing|ation|ations|ational)\b)"), "iz"),
@@ -55,30 +55,10 @@ def english_key(form: str) -> str:
     return without_accents(form)
 
 
-def edit_similarity(first: str, second: str) -> float:
-    """1 less the share of characters to insert, delete, replace or swap (optimal string alignment); in [0, 1]."""
-    return OSA.normalized_similarity(first, second)
-
-
 @lru_cache(maxsize=500_000)
 def word_likeness(first: str, second: str) -> float:
     """How likely two words are forms of one, in [0, 1]: equal, or mostly the same beginning."""
     return 1.0 if first == second else JaroWinkler.similarity(first, second, prefix_weight=0.1)
-
-
-def same_words(first: str, second: str) -> bool:
-    """The same words, two or more, in another order."""
-    words = first.split()
-    return len(words) > 1 and first != second and sorted(words) == sorted(second.split())
-
-
-def contains_words(first: str, second: str) -> bool:
-    """Whether one form is the other with more words, as a broader term and a narrower one are."""
-    short, long = sorted((first, second), key=len)
-    words, more = set(short.split()), set(long.split())
-    if words < more:
-        return True
-    return has_han(short) and short != long and short in long
 
 
 def brackets(name: str) -> tuple[str, str] | None:
@@ -161,13 +141,6 @@ def numbers_of(form: str) -> tuple[str, ...]:
 def without_numbers(form: str) -> str:
     """The spelling key without its numbers."""
     return _NUMBERS.sub("", spelling_key(form))
-
-
-def is_acronym(first: str, second: str) -> bool:
-    """Whether one form consists of the initials of the other's words."""
-    short, long = sorted((first, second), key=len)
-    words = long.split()
-    return len(words) > 1 and short == "".join(word[0] for word in words)
 
 
 def numbers_differ(first: str, second: str) -> bool:
