@@ -14,7 +14,7 @@ from tagging_orchestration.storage.connection import transaction
 
 # Staged proposals looked at, of the newest contents; doubts weighed, the most open ones; questions kept.
 CONTENTS = 50_000
-WEIGHED = 20_000
+WEIGHED = 6_000
 KEPT = 2_000
 # Contents whose likeness to others is looked up, those of the best questions.
 LIKENED = 400
