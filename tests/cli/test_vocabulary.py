@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 from tests.cli.conftest import Shop, Tagging, data, returned_id
@@ -74,6 +75,46 @@ def test_candidates_are_accepted_and_refused(tagging: Tagging, own_shop: Shop):
     assert data(tagging("vocabulary", "candidates", "--json")) == []
     assert tagging("vocabulary", "accept", str(ids[1])).exit_code == 3
     assert set(active(tagging)) == {"kettle", "pour over", "late delivery", "unused"}
+
+
+def test_structure_is_proposed_and_decided(tagging: Tagging, own_shop: Shop):
+    assert tagging("vocabulary", "add", "delivery").exit_code == 0
+    assert data(tagging("vocabulary", "structure", "look", "--json")) == {"new": 1}
+    assert "late delivery below delivery" in tagging("vocabulary", "structure", "list").stdout
+    (proposal,) = data(tagging("vocabulary", "structure", "list", "--json"))
+    number = str(proposal["id"])
+    assert tagging("vocabulary", "structure", "accept", number, "--reason", "is one").exit_code == 0
+    assert tagging("vocabulary", "structure", "accept", number).exit_code == 3
+    assert tagging("vocabulary", "structure", "undo", number).exit_code == 0
+    assert "no new proposal" in tagging("vocabulary", "structure", "look").stderr
+    assert tagging("vocabulary", "structure", "refuse", number).exit_code == 3
+
+
+def test_cluster_answers_every_line_without_a_database(tagging: Tagging, folder: Path):
+    rows = [{"tag": tag, "domain": "shop"} for tag in ("wi-fi", "陶藝", "wifi", "Wi-Fi", "資料庫", "數據庫")]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (folder / "in.jsonl").write_text("\n".join([*lines[:3], "", *lines[3:]]) + "\n", encoding="utf-8")
+    result = tagging("vocabulary", "cluster", "in.jsonl", "out.jsonl")
+    assert result.exit_code == 0
+    placed = [json.loads(line) for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["tag"] for row in placed] == [row["tag"] for row in rows]
+    cluster = [row["cluster"] for row in placed]
+    assert cluster[0] == cluster[2] == cluster[3] != cluster[1]
+    assert cluster[4] == cluster[5]
+    assert [row["automatic"] for row in placed] == [True, False, True, True, True, True]
+    assert all(set(row) == {"tag", "cluster", "probability", "automatic"} for row in placed)
+    assert not (folder / "state").exists()
+
+
+def test_cluster_names_the_lines_it_cannot_read(tagging: Tagging, folder: Path):
+    (folder / "in.jsonl").write_text('{"tag": "a"}\nnonsense\n{"tag": " "}\n[1]\n{"tag": "b", "domain": 3}\n')
+    result = tagging("vocabulary", "cluster", "in.jsonl", "out.jsonl")
+    assert result.exit_code == 1
+    for number in (2, 3, 4, 5):
+        assert f"line {number}:" in result.stderr
+    assert not (folder / "out.jsonl").exists()
+    (folder / "latin.jsonl").write_bytes(b'{"tag": "caf\xe9"}')
+    assert "UTF-8" in tagging("vocabulary", "cluster", "latin.jsonl", "out.jsonl").stderr
 
 
 def test_add_rename_alias_block_retire_and_activate(tagging: Tagging, own_shop: Shop):
