@@ -134,8 +134,8 @@ def chosen(proposals: list[Proposal], **parameters: Any) -> set[str]:
 
 def test_thresholds_of_the_classifier_stand_for_min_confidence() -> None:
     first, second, third, *_ = TAGS
-    proposals = [judged(first, 0.9, 0.3), judged(second, 0.25, 0.3), judged(third, 0.2, None)]
-    assert chosen(proposals, min_tags=0) == {first.name, third.name}
+    proposals = [judged(first, 0.9, 0.3), judged(second, 0.25, 0.3), judged(third, 0.6, None)]
+    assert chosen(proposals, min_tags=0, min_confidence=0.1) == {first.name, third.name}
 
 
 def test_with_a_closed_vocabulary_thresholds_alone_decide() -> None:

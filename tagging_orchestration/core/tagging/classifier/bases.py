@@ -111,6 +111,7 @@ TEXT_SIGNALS = (
     "word_neighbours",
     "word_nearest",
     "name_words",
+    "name_title_words",
     "name_title",
     "name_body",
     "name_earliness",
@@ -138,14 +139,16 @@ class Bases:
     def scores(self, readings: Sequence[Reading]) -> dict[str, np.ndarray]:
         """float32 (texts, tags) by signal, in the order of `SIGNALS`; vector signals are 0 without a vector."""
         terms = self.tfidf.transform([reading.units for reading in readings])
-        strong = strongest(self.tfidf.words_of(terms), NEIGHBOUR_TERMS)
+        strong = strongest(self.tfidf.block("words", terms), NEIGHBOUR_TERMS)
+        titles = self.tfidf.block("title", terms) @ self.tfidf.block("title", self.name_terms).T
         votes, nearest = vote((strong @ self.word_examples.T).toarray(), self.word_labels)
         found = self.names.signals([reading.units for reading in readings])
         scores = {
             "words": self.words.scores(terms),
             "word_neighbours": votes,
             "word_nearest": nearest,
-            "name_words": (terms @ self.name_terms.T).toarray(),
+            "name_words": (terms @ self.name_terms.T - titles).toarray(),
+            "name_title_words": titles.toarray(),
             "name_title": found.title,
             "name_body": found.body,
             "name_earliness": found.earliness,
@@ -191,7 +194,7 @@ def fit_bases(
     return Bases(
         tfidf=tfidf,
         words=_fit_svm(terms, labels, unknown),
-        word_examples=strongest(tfidf.words_of(terms), NEIGHBOUR_TERMS),
+        word_examples=strongest(tfidf.block("words", terms), NEIGHBOUR_TERMS),
         word_labels=sparse_labels,
         names=names,
         name_terms=name_terms(tags, tfidf, reader),
@@ -201,8 +204,8 @@ def fit_bases(
 
 
 def name_terms(tags: Sequence[TagProfile], tfidf: TfIdf, reader: UnitReader) -> Sparse:
-    """TF-IDF rows (tags, width) of the tags' names."""
-    return tfidf.transform([reader.read(ClassifierText("", tag.names[0])) for tag in tags])
+    """TF-IDF rows (tags, width) of the tags' names, each read as a text's title."""
+    return tfidf.transform([reader.read(ClassifierText(tag.names[0], "")) for tag in tags])
 
 
 def vote(similarities: np.ndarray, labels: Sparse, neighbours: int = NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:

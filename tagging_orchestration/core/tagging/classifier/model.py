@@ -31,6 +31,7 @@ from tagging_orchestration.core.tagging.classifier.texts import (
     TfIdf,
     UnitReader,
 )
+from tagging_orchestration.core.tagging.classifier.trees import Trees
 
 # Raise with every change that can change a prediction: stored models of another format are trained anew.
 FORMAT = 1
@@ -38,6 +39,7 @@ _ROWS_AT_ONCE = 256
 # Weights of each tag that are kept, the largest; on the dev sets fewer than this changed decisions.
 KEPT_WEIGHTS = 2_000
 _LEAST_PROBABILITY = 0.005
+_TREE_ARRAYS = ("feature", "threshold", "left", "right", "value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,37 +127,40 @@ class TagClassifier:
         stacker = self._stackers[with_vectors]
         probabilities = stacker.probabilities(weighed.features)
         bounds = np.searchsorted(weighed.rows, np.arange(len(examples) + 1))
-        for start, end in pairwise(bounds.tolist()):
-            order = start + np.lexsort((weighed.tags[start:end], -probabilities[start:end]))[:limit]
+        best = [
+            start + np.lexsort((weighed.tags[start:end], -probabilities[start:end]))[:limit]
+            for start, end in pairwise(bounds.tolist())
+        ]
+        told = self._told(np.concatenate(best), weighed, stacker, scores) if explain else {}
+        for order in best:
             yield [
-                self._prediction(int(pair), weighed, float(probabilities[pair]), stacker, scores, explain)
+                self._prediction(int(pair), weighed, float(probabilities[pair]), told)
                 for pair in order
                 if probabilities[pair] >= _LEAST_PROBABILITY
             ]
+
+    def _told(
+        self, chosen: np.ndarray, weighed: Pairs, stacker: Stacker, scores: Mapping[str, np.ndarray]
+    ) -> dict[int, tuple[dict[str, float], dict[str, float], float]]:
+        """Scores, effects and base of the chosen pairs."""
+        effects = stacker.effects(weighed.features[chosen])
+        values = np.stack([scores[name][weighed.rows[chosen], weighed.tags[chosen]] for name in SIGNALS], axis=1)
+        return {
+            pair: ({name: value for name, value in zip(SIGNALS, row, strict=True) if value}, effect, stacker.base)
+            for pair, row, effect in zip(chosen.tolist(), values.tolist(), effects, strict=True)
+        }
 
     def _prediction(
         self,
         pair: int,
         weighed: Pairs,
         probability: float,
-        stacker: Stacker,
-        scores: Mapping[str, np.ndarray],
-        explain: bool,
+        told: Mapping[int, tuple[dict[str, float], dict[str, float], float]],
     ) -> TagPrediction:
         tag = int(weighed.tags[pair])
-        key = self.tags[tag].key
+        scores, effects, base = told.get(pair, ({}, {}, 0.0))
         applied = probability >= float(self.thresholds[tag])
-        if not explain:
-            return TagPrediction(key, probability, applied)
-        row = int(weighed.rows[pair])
-        return TagPrediction(
-            key,
-            probability,
-            applied,
-            scores={name: float(scores[name][row, tag]) for name in SIGNALS if scores[name][row, tag]},
-            effects=stacker.effects(weighed.features[pair]),
-            base=stacker.bias,
-        )
+        return TagPrediction(self.tags[tag].key, probability, applied, scores, effects, base)
 
     # ---------------------------------------------------------------------------------------------- bytes
 
@@ -169,18 +174,19 @@ class TagClassifier:
             "texts": self.texts,
             "shared_threshold": self.shared_threshold,
             "tags": [[tag.key, *tag.names] for tag in self.tags],
-            "words": list(bases.tfidf.words.terms),
-            "characters": list(bases.tfidf.characters.terms),
+            "terms": {name: list(block.terms) for name, block in bases.tfidf.blocks.items()},
             "rarity": bases.names.rarity,
             "models": sorted(bases.spaces),
-            "stackers": {str(int(seen)): stacker.bias for seen, stacker in self._stackers.items()},
+            "stackers": {
+                str(int(seen)): [stacker.bias, stacker.trees.baseline if stacker.trees else None]
+                for seen, stacker in self._stackers.items()
+            },
         }
         arrays: dict[str, Any] = {
             "meta": np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), dtype=np.uint8),
             "counts": self.counts,
             "thresholds": self.thresholds,
-            "word_idf": bases.tfidf.words.idf,
-            "character_idf": bases.tfidf.characters.idf,
+            **{f"idf_{name}": block.idf for name, block in bases.tfidf.blocks.items()},
             "biases": bases.words.biases,
             "name_reliability": bases.name_reliability,
         }
@@ -190,6 +196,9 @@ class TagClassifier:
         for seen, stacker in self._stackers.items():
             arrays[f"stacker_{int(seen)}_weights"] = stacker.weights
             arrays[f"stacker_{int(seen)}_centre"] = stacker.centre
+            if stacker.trees is not None:
+                for name in _TREE_ARRAYS:
+                    arrays[f"trees_{int(seen)}_{name}"] = getattr(stacker.trees, name)
         for number, model in enumerate(sorted(bases.spaces)):
             _pack_space(arrays, f"space_{number}", bases.spaces[model])
         buffer = io.BytesIO()
@@ -225,8 +234,7 @@ class TagClassifier:
             for row, (key, *names) in enumerate(meta["tags"])
         ]
         tfidf = TfIdf(
-            TermWeights(tuple(meta["words"]), arrays["word_idf"]),
-            TermWeights(tuple(meta["characters"]), arrays["character_idf"]),
+            {name: TermWeights(tuple(terms), arrays[f"idf_{name}"]) for name, terms in meta["terms"].items()}
         )
         bases = Bases(
             tfidf=tfidf,
@@ -239,8 +247,15 @@ class TagClassifier:
             spaces=spaces,
         )
         stackers = {
-            bool(int(seen)): Stacker(arrays[f"stacker_{seen}_weights"], arrays[f"stacker_{seen}_centre"], bias)
-            for seen, bias in meta["stackers"].items()
+            bool(int(seen)): Stacker(
+                arrays[f"stacker_{seen}_weights"],
+                arrays[f"stacker_{seen}_centre"],
+                bias,
+                Trees(**{name: arrays[f"trees_{seen}_{name}"] for name in _TREE_ARRAYS}, baseline=baseline)
+                if baseline is not None
+                else None,
+            )
+            for seen, (bias, baseline) in meta["stackers"].items()
         }
         return cls(
             version=meta["version"],

@@ -1,4 +1,4 @@
-"""The stacker: one logistic regression for all tags that weighs the base models into a calibrated probability.
+"""The stacker: one model for all tags that weighs the base models into a calibrated probability.
 
 It sees a pair of text and tag by the base models' scores, their ranks and how many examples the tag has, never
 by the tag itself. So what it learned on frequent tags serves those with a handful of examples.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tagging_orchestration.core.tagging.classifier.bases import SIGNALS, VECTOR_SIGNALS
+from tagging_orchestration.core.tagging.classifier.trees import Trees
 
 # Signals that order all tags of a text; finds of names are there or not.
 RANKED = (
@@ -34,6 +35,7 @@ EVIDENCE = {
     "vector": ("vector", "prototype"),
     "name": (
         "name_words",
+        "name_title_words",
         "name_title",
         "name_body",
         "name_earliness",
@@ -102,11 +104,13 @@ def pairs(scores: Mapping[str, np.ndarray], counts: np.ndarray, texts: int, with
 
 @dataclass(frozen=True, slots=True)
 class Stacker:
-    """Log-odds = `bias` + the sum of `weights` × (feature − `centre`)."""
+    """Log-odds: the mean of a logistic regression's and boosted trees'. The regression's are `bias` + the sum of
+    `weights` × (feature − `centre`); `trees` is None where there was nothing to grow them from."""
 
     weights: np.ndarray
     centre: np.ndarray
     bias: float
+    trees: Trees | None
 
     @classmethod
     def fit(cls, features: np.ndarray, truth: np.ndarray) -> Stacker:
@@ -118,20 +122,31 @@ class Stacker:
         weights = np.zeros(features.shape[1])
         if truth.min() == truth.max():
             share = float(np.clip(truth.mean(), 1e-3, 1 - 1e-3))
-            return cls(weights, centre, float(np.log(share / (1 - share))))
+            return cls(weights, centre, float(np.log(share / (1 - share))), None)
         scaled = (features[:, used] - centre[used]) / spread[used]
         model = LogisticRegression(C=_PENALTY, max_iter=500).fit(scaled, truth)
         weights[used] = model.coef_[0] / spread[used]
-        return cls(weights, centre, float(model.intercept_[0]))
+        return cls(weights, centre, float(model.intercept_[0]), Trees.fit(features, truth))
+
+    @property
+    def base(self) -> float:
+        """The log-odds before any evidence."""
+        return self.bias if self.trees is None else (self.bias + self.trees.base) / 2
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """float (pairs) in [0, 1]."""
-        return 1 / (1 + np.exp(-np.clip(self.bias + (features - self.centre) @ self.weights, -50, 50)))
+        log_odds = self.bias + (features - self.centre) @ self.weights
+        if self.trees is not None:
+            log_odds = (log_odds + self.trees.log_odds(features)) / 2
+        return 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
 
-    def effects(self, features: np.ndarray) -> dict[str, float]:
-        """What each kind of evidence adds to the log-odds of one pair; the rest is `bias`."""
+    def effects(self, features: np.ndarray) -> list[dict[str, float]]:
+        """What each kind of evidence adds to the log-odds of each pair; the rest is `base`."""
         parts = (features - self.centre) * self.weights
-        return {kind: float(parts[_COLUMNS[kind]].sum()) for kind in EVIDENCE}
+        if self.trees is not None:
+            parts = (parts + self.trees.effects(features)) / 2
+        kinds = {kind: parts[:, columns].sum(axis=1).tolist() for kind, columns in _COLUMNS.items()}
+        return [{kind: values[row] for kind, values in kinds.items()} for row in range(len(features))]
 
 
 def _columns(signals: Sequence[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -44,13 +44,15 @@ class ClassifierText:
 class Units:
     """A text cut up. `units` are for matching names: dictionary forms of words, and single Chinese characters.
 
-    The first `title_units` of them come from the title. `words` and `characters` count TF-IDF terms.
+    The first `title_units` of them come from the title. `words` and `characters` count TF-IDF terms of the whole
+    text, `title` both kinds of the title alone.
     """
 
     units: tuple[str, ...]
     title_units: int
     words: Counter[str]
     characters: Counter[str]
+    title: Counter[str]
 
 
 class UnitReader:
@@ -68,11 +70,11 @@ class UnitReader:
         units: list[str] = []
         words: Counter[str] = Counter()
         characters: Counter[str] = Counter()
-        in_title = self._read_field(title, units, words, characters)
+        self._read_field(title, units, words, characters)
         title_units = len(units)
-        words.update(f"title:{word}" for word in in_title)
+        title_terms = words + characters
         self._read_field(body, units, words, characters)
-        return Units(tuple(units), title_units, words, characters)
+        return Units(tuple(units), title_units, words, characters, title_terms)
 
     def name_units(self, name: str) -> tuple[str, ...]:
         """The units a tag name is matched by; hyphens and other signs only separate."""
@@ -80,7 +82,7 @@ class UnitReader:
         self._read_field(name, units, Counter(), Counter())
         return tuple(units)
 
-    def _read_field(self, text: str, units: list[str], words: Counter[str], characters: Counter[str]) -> list[str]:
+    def _read_field(self, text: str, units: list[str], words: Counter[str], characters: Counter[str]) -> None:
         folded = unicodedata.normalize("NFKC", text).lower()
         sequence: list[str] = []
         for found in _UNIT.finditer(folded):
@@ -99,7 +101,6 @@ class UnitReader:
                     characters.update(padded[i : i + size] for i in range(len(padded) - size + 1))
         words.update(sequence)
         words.update(f"{first} {second}" for first, second in pairwise(sequence))
-        return sequence
 
     def _lemma(self, word: str) -> str:
         lemma = self._lemmas.get(word)
@@ -109,6 +110,11 @@ class UnitReader:
             lemma = self._language.lemma(word, "en") if len(word) > 2 and word.isalpha() else word
             self._lemmas[word] = lemma
         return lemma
+
+
+# The blocks of TF-IDF, by their field in `Units`: in how many texts a term must be, and the block's length.
+# This weight of the title was best on questions (micro F1 of words alone .520 to .540) and news (.856 to .859).
+BLOCKS = {"words": (2, 1.0), "characters": (3, 1.0), "title": (2, 0.5**0.5)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,54 +139,58 @@ class TermWeights:
 
 
 class TfIdf:
-    """Texts as sparse rows: words and characters, each block of unit length with logarithmic counts."""
+    """Texts as sparse rows of three blocks with logarithmic counts: words, pieces of words, and both of the title.
 
-    def __init__(self, words: TermWeights, characters: TermWeights) -> None:
-        self.words = words
-        self.characters = characters
-        self._word_columns = {term: column for column, term in enumerate(words.terms)}
-        offset = len(words.terms)
-        self._character_columns = {term: offset + column for column, term in enumerate(characters.terms)}
+    Each block has the length of its weight in `BLOCKS`.
+    """
 
-    @property
-    def width(self) -> int:
-        """Number of columns."""
-        return len(self._word_columns) + len(self._character_columns)
+    def __init__(self, blocks: Mapping[str, TermWeights]) -> None:
+        """`blocks` by the names of `BLOCKS`."""
+        self.blocks = {name: blocks[name] for name in BLOCKS}
+        self._columns: dict[str, dict[str, int]] = {}
+        self._starts: dict[str, int] = {}
+        self.width = 0
+        for name, block in self.blocks.items():
+            self._starts[name] = self.width
+            self._columns[name] = {term: self.width + column for column, term in enumerate(block.terms)}
+            self.width += len(block.terms)
 
     @classmethod
     def fit(cls, texts: Sequence[Units], *, at_most: int = MOST_TERMS) -> TfIdf:
-        """Learn terms and their weights; words must be in two texts, pieces of words in three."""
+        """Learn terms and their weights: those of two texts, of pieces those of three."""
         return cls(
-            TermWeights.fit([text.words for text in texts], 2, at_most),
-            TermWeights.fit([text.characters for text in texts], 3, at_most),
+            {
+                name: TermWeights.fit([getattr(text, name) for text in texts], least, at_most)
+                for name, (least, _) in BLOCKS.items()
+            }
         )
 
-    def words_of(self, terms: Sparse) -> Sparse:
-        """The word columns of `transform`'s rows."""
-        return terms[:, : len(self._word_columns)]
+    def block(self, name: str, rows: Sparse) -> Sparse:
+        """The columns of one block of `transform`'s rows."""
+        start = self._starts[name]
+        return rows[:, start : start + len(self.blocks[name].terms)]
 
     def transform(self, texts: Iterable[Units]) -> Sparse:
-        """float32 rows (number of texts, width); the two blocks of a row weigh the same."""
+        """float32 rows (number of texts, width)."""
         from scipy.sparse import csr_matrix
 
-        columns: list[int] = []
-        values: list[float] = []
+        columns: list[np.ndarray] = [np.zeros(0, np.int32)]
+        values: list[np.ndarray] = [np.zeros(0, np.float32)]
         ends = [0]
         for text in texts:
-            for counts, known, idf, offset in (
-                (text.words, self._word_columns, self.words.idf, 0),
-                (text.characters, self._character_columns, self.characters.idf, len(self._word_columns)),
-            ):
-                found = [(known[term], count) for term, count in counts.items() if term in known]
+            end = ends[-1]
+            for name, (_, weight) in BLOCKS.items():
+                known, counts = self._columns[name], getattr(text, name)
+                found = sorted((known[term], count) for term, count in counts.items() if term in known)
                 if not found:
                     continue
-                found.sort()
-                places = np.array([column for column, _ in found])
-                row = (1 + np.log([count for _, count in found])) * idf[places - offset]
-                columns.extend(places.tolist())
-                values.extend((row / np.linalg.norm(row)).tolist())
-            ends.append(len(columns))
+                places, numbers = np.array(found).T
+                row = (1 + np.log(numbers)) * self.blocks[name].idf[places - self._starts[name]]
+                columns.append(places.astype(np.int32))
+                values.append((row * (weight / np.linalg.norm(row))).astype(np.float32))
+                end += len(found)
+            ends.append(end)
         return csr_matrix(
-            (np.array(values, np.float32), np.array(columns, np.int32), np.array(ends, np.int32)),
+            (np.concatenate(values), np.concatenate(columns), np.array(ends, np.int32)),
             shape=(len(ends) - 1, self.width),
         )

@@ -22,9 +22,9 @@ MODEL = "toy"
 
 
 def corpus(
-    texts: int, topics: dict[str, str] | None = None, seed: int = 1
+    texts: int, topics: dict[str, str] | None = None, seed: int = 1, *, named: bool = False
 ) -> tuple[list[Example], list[set[str]]]:
-    """Texts of one or two topics each, without vectors, and their labels."""
+    """Texts of one or two topics each, without vectors, and their labels; half of them name these when `named`."""
     draw = random.Random(seed)
     topics = topics or TOPICS
     examples, labels = [], []
@@ -33,6 +33,8 @@ def corpus(
         words = [word for topic in sorted(wanted) for word in draw.sample(topics[topic].split(), 3)]
         if topics is TOPICS:
             words += draw.sample(FILLER.split(), 6)
+        if named and draw.random() < 0.5:
+            words += sorted(wanted)
         draw.shuffle(words)
         separator = " " if topics is TOPICS else ""
         examples.append(Example(ClassifierText("", separator.join(words))))

@@ -52,12 +52,16 @@ def test_best_first_with_probabilities(english: TagClassifier) -> None:
     assert 0.5 < values[0] <= 1
 
 
-def test_a_tag_without_examples_is_found_by_its_name(english: TagClassifier) -> None:
-    (with_name,) = english.predict([Example(ClassifierText("A pottery wheel", "my pottery wheel wobbles"))])
-    (without,) = english.predict([Example(ClassifierText("A chair", "my chair wobbles"))])
-    named = {prediction.tag: prediction.probability for prediction in with_name}
-    assert named["pottery wheel"] > {p.tag: p.probability for p in without}.get("pottery wheel", 0.0)
-    assert max(named, key=lambda tag: named[tag]) == "pottery wheel"
+def test_a_tag_without_examples_is_found_by_its_name() -> None:
+    examples, labels = corpus(120, named=True)
+    classifier = train_classifier(examples, labels, profiles(*TOPICS, "pottery wheel"), LANGUAGE)
+    (with_name,) = classifier.predict([Example(ClassifierText("", "my pottery wheel wobbles"))])
+    (without,) = classifier.predict([Example(ClassifierText("", "my chair wobbles"))])
+    named, unnamed = (
+        next((row.probability for row in rows if row.tag == "pottery wheel"), 0.0) for rows in (with_name, without)
+    )
+    assert named > 3 * unnamed
+    assert named > 0.05
 
 
 def test_learns_chinese_and_reads_both_scripts() -> None:
