@@ -150,10 +150,20 @@ def numbers_differ(first: str, second: str) -> bool:
 
 def negates(first: str, second: str) -> bool:
     """Whether one form seems to deny the other, as "non profit" does "profit", "unstable" "stable", 非法 合法."""
-    if (_NEGATING_CHARACTERS & set(first)) != (_NEGATING_CHARACTERS & set(second)):
-        return True
+    if not (first.isascii() and second.isascii()):
+        if (_NEGATING_CHARACTERS & set(first)) != (_NEGATING_CHARACTERS & set(second)):
+            return True
     words, others = set(first.split()), set(second.split())
     if _NEGATIONS & words != _NEGATIONS & others:
         return True
-    pairs = ((word, other) for word in words - others for other in others - words)
-    return any(long == prefix + short or short == prefix + long for short, long in pairs for prefix in _NEGATIONS)
+    left, right = words - others, others - words
+    return _denies(left, right) or _denies(right, left)
+
+
+def _denies(words: set[str], others: set[str]) -> bool:
+    """Whether a word is another one behind a negating prefix."""
+    return any(
+        word.endswith(other) and word != other and word[: -len(other)] in _NEGATIONS
+        for word in words
+        for other in others
+    )
