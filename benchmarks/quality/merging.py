@@ -2,8 +2,8 @@
 
     python -m benchmarks.quality.merging --data DIR
 
-The shipped pair model was trained on these very sets: its figures here are those of known ground. What it is worth on
-clusters and domains it never saw is printed by benchmarks/train_merge.py, which holds them out.
+The shipped pair model was trained on these very sets: its figures here are those of known ground. What it is
+worth on clusters and domains it never saw is printed by benchmarks/train_merge.py, which holds them out.
 """
 
 from __future__ import annotations

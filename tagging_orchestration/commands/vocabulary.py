@@ -451,10 +451,10 @@ def _show_tag(tag: Tag, said: str, as_json: bool) -> None:
 def cluster(source: Path, target: Path) -> None:
     """Find which tags of a file mean the same, with the merging of the pipeline; no database is touched.
 
-    IN.jsonl holds {"tag", "domain"?} a line; tags of different domains are never one. OUT.jsonl gets, a line for each
-    line and in the same order, {"tag", "cluster", "probability", "automatic"}: tags with one cluster number seem to
-    mean the same; probability is how surely the tag belongs to its cluster (or is alone); automatic tags of one cluster
-    would be merged without asking.
+    IN.jsonl holds {"tag", "domain"?} a line; tags of different domains are never one. OUT.jsonl gets, a line for
+    each line and in the same order, {"tag", "cluster", "probability", "automatic"}: tags with one cluster number
+    seem to mean the same; probability is how surely the tag belongs to its cluster (or is alone); automatic tags
+    of one cluster would be merged without asking.
     """
     from dataclasses import asdict
 

@@ -257,11 +257,14 @@ def refuse(pool: ConnectionPool, candidate_id: int, context: ChangeContext) -> M
 def open_candidates(pool: ConnectionPool, organization_id: str, limit: int | None = None) -> list[MergeCandidate]:
     """Pairs that wait for a person, the most valuable first: probability times reach."""
     # Index: tag_merge_candidates_open. The order is that of core/vocabulary/merge.py:JudgedPairs.value.
-    query = _CANDIDATES + """
+    query = (
+        _CANDIDATES
+        + """
         WHERE c.organization_id = %s AND c.status = 'open'
         ORDER BY c.score * ln(2 + least(coalesce(sw.usage_count, 0), coalesce(tw.usage_count, 0))) DESC, c.id
         LIMIT %s
     """
+    )
     with transaction(pool) as connection, connection.cursor(row_factory=class_row(MergeCandidate)) as cursor:
         return cursor.execute(query, [organization_id, limit]).fetchall()
 

@@ -1,4 +1,4 @@
-"""Proposals about the structure of the vocabulary: found by the pure core, kept for people, accepted and taken back."""
+"""Proposals about the structure of the vocabulary: found by the core, kept for people, done and taken back."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ def accept(
 ) -> StructureProposal:
     """Do what a waiting proposal proposes, with its events under one operation.
 
-    Raises UnknownName when no such proposal waits, VocabularyError when the vocabulary has changed so that it cannot
-    be done any more.
+    Raises UnknownName when no such proposal waits, VocabularyError when the vocabulary has changed so that it
+    cannot be done any more.
     """
     proposal = _proposal(pool, proposal_id, ("open",), "waits for a decision")
     context = replace(context, operation_id=uuid4())
@@ -149,9 +149,9 @@ def refuse(pool: ConnectionPool, proposal_id: int, context: ChangeContext) -> St
 def undo(pool: ConnectionPool, proposal_id: int, context: ChangeContext) -> StructureProposal:
     """Take an accepted proposal back, in one transaction; it is not proposed again.
 
-    Parents and assignments that nobody changed since are as before; a content whose assignments changed since keeps
-    them and is marked for re-tagging. Tags that a split made, and that nothing carries any more, are retired. Raises
-    UnknownName for a proposal that was not accepted.
+    Parents and assignments that nobody changed since are as before; a content whose assignments changed since
+    keeps them and is marked for re-tagging. Tags that a split made, and that nothing carries any more, are
+    retired. Raises UnknownName for a proposal that was not accepted.
     """
     proposal = _proposal(pool, proposal_id, ("accepted",), "was accepted")
     assert proposal.operation_id is not None  # noqa: S101 (accepting stores it)
@@ -171,8 +171,8 @@ def undo(pool: ConnectionPool, proposal_id: int, context: ChangeContext) -> Stru
 
 _PROPOSALS = """
     SELECT
-        p.id, p.kind, p.tag_id, t.name AS tag_name, p.parent_id, b.name AS parent_name, p.parts, p.score, p.signals,
-        p.status, p.operation_id, p.decided_by, p.decided_at
+        p.id, p.kind, p.tag_id, t.name AS tag_name, p.parent_id, b.name AS parent_name, p.parts, p.score,
+        p.signals, p.status, p.operation_id, p.decided_by, p.decided_at
     FROM tagging.structure_proposals AS p
     JOIN tagging.tags AS t ON t.id = p.tag_id
     LEFT JOIN tagging.tags AS b ON b.id = p.parent_id
@@ -254,7 +254,7 @@ def _forget_split(connection: Connection, proposal: StructureProposal) -> None:
 
 
 def _broad_tags(pool: ConnectionPool, organization_id: str) -> Iterator[TaggedContents]:
-    """Tags on a large share of the tagged contents, with contents whose texts have vectors of the commonest model."""
+    """Tags on a large share of the tagged contents, with those contents that have a vector."""
     with transaction(pool) as connection:
         tags = connection.execute(
             """
@@ -298,8 +298,8 @@ def _contents_of(connection: Connection, tag_id: int, name: str, share: float) -
                 JOIN tagging.content_embeddings AS e
                     ON e.text_hash = r.text_hash AND e.organization_id = r.organization_id
             ),
-            commonest AS (SELECT v.model FROM vectors AS v GROUP BY v.model ORDER BY count(*) DESC, v.model LIMIT 1)
-            SELECT
+            commonest AS (SELECT v.model FROM vectors AS v GROUP BY v.model ORDER BY count(*) DESC, v.model LIMIT
+            1) SELECT
                 v.content_id, v.embedding,
                 ARRAY(
                     SELECT t.name

@@ -1,4 +1,5 @@
-"""How tags are used, for merging and for the hierarchy: counts, meetings, and the middle of each tag's contents."""
+"""How tags are used, for merging and for the hierarchy: counts, meetings, and the middle of each tag's
+contents."""
 
 from __future__ import annotations
 
@@ -7,12 +8,14 @@ from psycopg import Connection
 
 from tagging_orchestration.core.vocabulary.usage import MIN_USES, CoUsage
 
-# Contents that a tag's middle is made of: its weightiest ones. More move the middle little and cost a look-up each.
+# Contents that a tag's middle is made of: its weightiest ones. More move the middle little and cost a look-up
+# each.
 _CONTENTS_A_TAG = 20
 
 
 def load_co_usage(connection: Connection, organization_id: str, *, centres: bool = False) -> CoUsage:
-    """Contents by tag, contents that carry both of two tags, and with `centres` mean vectors of contents by tag."""
+    """Contents by tag, contents that carry both of two tags, and with `centres` mean vectors of contents by
+    tag."""
     contents = connection.execute(
         "SELECT tag_id, usage_count FROM tagging.tag_weights WHERE organization_id = %s", [organization_id]
     ).fetchall()

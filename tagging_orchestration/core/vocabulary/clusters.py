@@ -23,7 +23,7 @@ class AverageLink:
         likeness: np.ndarray,
         apart: Iterable[tuple[int, int]],
     ) -> None:
-        """`first`, `second`: places of both ends of each pair, each pair once; `apart`: pairs never in one group."""
+        """`first`, `second`: both ends of each pair, each pair once; `apart`: pairs never in one group."""
         self._members: dict[int, list[int]] = {item: [item] for item in range(size)}
         self._sums: list[dict[int, float]] = [{} for _ in range(size)]
         for one, other, value in zip(first.tolist(), second.tolist(), likeness.tolist(), strict=True):

@@ -13,8 +13,8 @@ from tagging_orchestration.core.tagging.scripts import has_han
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 from tagging_orchestration.core.vocabulary.usage import MIN_USES, CoUsage
 
-# A tag below another: nearly all its contents carry the broader one too, and not the other way round (Sanderson and
-# Croft 1999, "Deriving concept hierarchies from text", ask for 0.8).
+# A tag below another: nearly all its contents carry the broader one too, and not the other way round (Sanderson
+# and Croft 1999, "Deriving concept hierarchies from text", ask for 0.8).
 _INCLUDED = 0.8
 _SURE_95 = 1.645
 # What the name alone says: "food security" is a kind of security, as likely as not.
@@ -86,8 +86,8 @@ def _included_contents(tags: Mapping[int, Tag], usage: CoUsage) -> Iterator[tupl
 
 
 def _score(signals: Mapping[str, float], usage: CoUsage, tag_id: int, parent_id: int) -> float:
-    """Name and use as independent reasons. Use counts as its lower bound, so that five contents do not prove much; a
-    name whose contents are seen apart counts less."""
+    """Name and use as independent reasons. Use counts as its lower bound, so that five contents do not prove
+    much; a name whose contents are seen apart counts less."""
     pair = (tag_id, parent_id) if tag_id < parent_id else (parent_id, tag_id)
     ours = usage.contents.get(tag_id, 0)
     use = _at_least(usage.together.get(pair, 0), ours) if "included" in signals else 0.0

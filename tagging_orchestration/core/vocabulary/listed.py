@@ -27,8 +27,8 @@ class ListedTag:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What a row became: the number of its cluster, how surely it belongs there, and whether it would be merged into
-    the cluster's tag (or is that tag, and others into it) without a person."""
+    """What a row became: the number of its cluster, how surely it belongs there, and whether it would be merged
+    into the cluster's tag (or is that tag, and others into it) without a person."""
 
     cluster: int
     probability: float

@@ -1,8 +1,8 @@
 """Merging: which tags of the vocabulary mean the same, from spelling, meaning and use together.
 
-Pairs worth a look are found by blocking (pairs.py), the pair model (pair_model.py) and what is known of the tags' use
-(usage.py) say how surely each is one tag, and average-link clustering (clusters.py) turns pairs into groups: merges to
-make, and questions for a person.
+Pairs worth a look are found by blocking (pairs.py), the pair model (pair_model.py) and what is known of the tags'
+use (usage.py) say how surely each is one tag, and average-link clustering (clusters.py) turns pairs into groups:
+merges to make, and questions for a person.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from tagging_orchestration.core.vocabulary.usage import CoUsage, UsageProfiles, 
 
 Pair = tuple[int, int]
 
-# Two names that differ in spaces and points only, or that a dictionary of Taiwan's and the mainland's words turns into
-# each other, need no model.
+# Two names that differ in spaces and points only, or that a dictionary of Taiwan's and the mainland's words turns
+# into each other, need no model.
 _KNOWN_VARIANT = log(0.98 / 0.02)
 # One way only, the dictionary makes one word of several: a question.
 _PERHAPS_VARIANT = log(0.6 / 0.4)
@@ -110,9 +110,9 @@ def cluster_tags(
 ) -> list[TagCluster]:
     """All active tags in groups that seem to be one each, at the threshold for review; single tags included.
 
-    What would be merged without a person is found first and kept together. Of several such groups that end up in one
-    cluster, the one of the tag that stays (else the biggest) is the automatic part; joining the others to it is a
-    question.
+    What would be merged without a person is found first and kept together. Of several such groups that end up in
+    one cluster, the one of the tag that stays (else the biggest) is the automatic part; joining the others to it
+    is a question.
     """
     judged = JudgedPairs(vocabulary, usage, refused, matcher)
     automatic, groups = judged.grouped(settings)
@@ -185,7 +185,7 @@ class JudgedPairs:
         return automatic, sorted([*grouped, *(one for one in single if one[0] not in held)])
 
     def certainty(self, tag_id: int, group: Collection[int]) -> float:
-        """Mean probability that a tag is one with each other member of a group; of a single tag, that it is alone."""
+        """Mean probability that a tag is one with each other of a group; of a single tag, that it is alone."""
         others = [member for member in group if member != tag_id]
         if not others:
             return 1 - max(self._nearest.get(tag_id, 0.0), 0.0)
@@ -269,7 +269,7 @@ class JudgedPairs:
 
     @cached_property
     def _unasked(self) -> np.ndarray:
-        """Likeness for merges without a person. A number more, or a name of few letters, is a person's to judge."""
+        """Likeness for merges without a person, who judges names of few letters and one number more."""
         doubtful = (self._signal("number_added") > 0) | (np.expm1(self._signal("shortest")) < 3.5)
         return np.where(doubtful & ~self._variants, 0.0, self._likeness)
 

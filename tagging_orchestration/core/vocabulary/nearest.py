@@ -90,9 +90,7 @@ def gram_matrix(texts: Iterable[str], sizes: tuple[int, int]) -> csr_matrix:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     listed = list(texts)
-    vectorizer = TfidfVectorizer(
-        analyzer="char_wb", ngram_range=sizes, lowercase=False, sublinear_tf=True
-    )
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=sizes, lowercase=False, sublinear_tf=True)
     if not any(text.strip() for text in listed):
         return _empty(len(listed))
     return vectorizer.fit_transform(listed).astype(np.float32)

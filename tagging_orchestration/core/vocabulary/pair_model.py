@@ -16,8 +16,8 @@ from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.core.vocabulary.pairs import FEATURES
 
 _MOST = 1 - 1e-6
-# After so many trees, pairs at these log-odds and lower are given up. On the training sets no pair that the rest of
-# the trees would have brought above 0.1 is lost.
+# After so many trees, pairs at these log-odds and lower are given up. On the training sets no pair that the rest
+# of the trees would have brought above 0.1 is lost.
 _LOOK_EVERY = 50
 _HOPELESS = -3.5
 
@@ -26,7 +26,8 @@ _HOPELESS = -3.5
 class Tree:
     """One regression tree as arrays over its nodes. A leaf has `feature` -1 and adds `value` to the log-odds.
 
-    A number up to `threshold` goes left, a greater one right, and an unknown one left where `unknown_left` says so.
+    A number up to `threshold` goes left, a greater one right, and an unknown one left where `unknown_left` says
+    so.
     """
 
     feature: np.ndarray
@@ -52,7 +53,8 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class PairModel:
-    """The trained trees. `slope` and `offset` calibrate their log-odds; `usage` weighs what use tells (usage.py)."""
+    """The trained trees. `slope` and `offset` calibrate their log-odds; `usage` weighs what use tells
+    (usage.py)."""
 
     version: str
     base: float

@@ -1,7 +1,7 @@
 """What is known of a pair of tags from their names alone, as numbers for the pair model.
 
-Everything is computed for many pairs at once. A number that cannot be had (a cosine without a model that knows both
-names, a pronunciation of Latin letters) is NaN, "unknown", never zero.
+Everything is computed for many pairs at once. A number that cannot be had (a cosine without a model that knows
+both names, a pronunciation of Latin letters) is NaN, "unknown", never zero.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ FEATURES = (
     "edit", "jaro", "prefix", "suffix", "ordered_words", "word_sets", "partial",
     "letters", "letters_rank", "letters_margin",
     "meaning", "meaning_rank", "meaning_margin", "meaning_scaled",
-    "words_shared", "words_alike", "extra_least", "extra_most", "extra_common", "fan_out", "first_word", "last_word",
-    "same_key", "same_english", "same_words", "same_without_numbers", "abbreviation", "bracketed",
+    "words_shared", "words_alike", "extra_least", "extra_most", "extra_common", "fan_out", "first_word",
+    "last_word", "same_key", "same_english", "same_words", "same_without_numbers", "abbreviation", "bracketed",
     "numbers_differ", "number_added", "negation",
     "sound", "characters_shared", "first_character", "last_character",
     "shortest", "longest", "fewest_words", "most_words", "han", "mixed",
@@ -53,7 +53,7 @@ _COMMON_WORD = 2_000
 
 
 class Wording(NamedTuple):
-    """A Chinese name in Simplified characters: as it is, in the mainland's words and in Taiwan's; empty for others."""
+    """A Chinese name in Simplified characters, in its own words, the mainland's and Taiwan's; else empty."""
 
     simple: str = ""
     mainland: str = ""
@@ -61,7 +61,7 @@ class Wording(NamedTuple):
 
 
 class NameTable:
-    """The names of some tags, prepared for comparison. `tags` keeps their order: pairs are pairs of places in it."""
+    """The names of some tags, prepared for comparison. Pairs are pairs of places in `tags`."""
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class NameTable:
         aliases: Mapping[int, Sequence[str]] | None = None,
         focus: Sequence[int] | None = None,
     ) -> None:
-        """`vectors` of the names by model; `aliases`: other normal forms by tag id; `focus`: the places whose pairs
-        are asked for, all where None."""
+        """`vectors` of the names by model; `aliases`: other normal forms by tag id; `focus`: the places whose
+        pairs are asked for, all where None."""
         self.tags = tags
         self._language = language
         self._vectors = vectors
@@ -126,8 +126,8 @@ class NameTable:
         return nearest(matrix, known, KEPT_NEIGHBOURS, near[near >= 0])
 
     def concerned(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Which pairs a look at the focus needs: those with an end in it, and those between two of their other ends,
-        because a group forms by all its pairs."""
+        """Which pairs a look at the focus needs: those with an end in it, and those between two of their other
+        ends, because a group forms by all its pairs."""
         if self._focus is None:
             return np.ones(len(first), dtype=bool)
         touching = np.isin(first, self._focus) | np.isin(second, self._focus)
@@ -256,8 +256,8 @@ def same_spelling(names: NameTable, first: np.ndarray, second: np.ndarray) -> np
 
 
 def same_wording(names: NameTable, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Which pairs are Taiwan's and the mainland's word for one thing: 1 where each is what the dictionary makes of the
-    other, 0.5 where it holds one way only, 0 elsewhere; float32 (pairs,)."""
+    """Which pairs are Taiwan's and the mainland's word for one thing: 1 where each is what the dictionary makes
+    of the other, 0.5 where it holds one way only, 0 elsewhere; float32 (pairs,)."""
     pairs = zip(first.tolist(), second.tolist(), strict=True)
     return np.array(
         [_same_wording(names.wordings[one], names.wordings[other]) for one, other in pairs], np.float32
@@ -322,7 +322,8 @@ def _spaces(names: NameTable, first: np.ndarray, second: np.ndarray, column: Map
     column["letters_rank"][:] = _mutual_rank(neighbours, first, second)
     column["letters_margin"][:] = _margin(neighbours, column["letters"], first, second)
     for matrix, neighbours in names.meanings:
-        # Where two models know both names, the kinder one speaks: a model that cannot read a name sees no likeness.
+        # Where two models know both names, the kinder one speaks: a model that cannot read a name sees no
+        # likeness.
         known = np.flatnonzero(neighbours.known[first] & neighbours.known[second])
         cosine = cosines(matrix, first[known], second[known])
         better = ~(cosine <= column["meaning"][known])

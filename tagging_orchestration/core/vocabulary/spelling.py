@@ -150,9 +150,9 @@ def numbers_differ(first: str, second: str) -> bool:
 
 def negates(first: str, second: str) -> bool:
     """Whether one form seems to deny the other, as "non profit" does "profit", "unstable" "stable", 非法 合法."""
-    if not (first.isascii() and second.isascii()):
-        if (_NEGATING_CHARACTERS & set(first)) != (_NEGATING_CHARACTERS & set(second)):
-            return True
+    chinese = not (first.isascii() and second.isascii())
+    if chinese and (_NEGATING_CHARACTERS & set(first)) != (_NEGATING_CHARACTERS & set(second)):
+        return True
     words, others = set(first.split()), set(second.split())
     if _NEGATIONS & words != _NEGATIONS & others:
         return True

@@ -24,7 +24,7 @@ _SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class TaggedContents:
-    """Contents of one tag: ids (n,), their vectors (n, d) of unit rows, and the names of the other tags of each."""
+    """Contents of one tag: ids (n,), vectors (n, d) of unit rows, and names of the other tags of each."""
 
     tag_id: int
     name: str
@@ -44,7 +44,7 @@ class ProposedPart:
 
 @dataclass(frozen=True, slots=True)
 class SplitProposal:
-    """The tag seems to be several. `score` in [0, 1] grows with the tag's share and with how apart the parts lie."""
+    """The tag seems to be several. `score` in [0, 1] grows with its share and with how apart the parts lie."""
 
     tag_id: int
     parts: tuple[ProposedPart, ...]

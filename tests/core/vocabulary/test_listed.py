@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tagging_orchestration.clients.pair_model import load_pair_model
@@ -26,8 +28,11 @@ class FakeEmbedder:
     def dimension(self, model: str) -> int:
         return 64
 
-    def encode(self, model: str, texts: list[str], progress: Progress | None = None) -> np.ndarray:
+    def encode(self, model: str, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         return np.eye(64, dtype=np.float32)[: len(texts)]
+
+    def encode_phrases(self, model: str, phrases: Sequence[str]) -> np.ndarray | None:
+        raise NotImplementedError("merging compares whole names")
 
 
 def clusters(*rows: ListedTag):

@@ -153,7 +153,7 @@ def score_of(usage: CoUsage) -> float:
 
 
 def test_tags_that_meet_are_less_likely_one() -> None:
-    used = dict.fromkeys((1, 2), 20)
+    used: dict[int, int] = {1: 20, 2: 20}
     assert score_of(CoUsage(used, {(1, 2): 18})) < score_of(CoUsage(used))
     assert score_of(CoUsage(dict.fromkeys((1, 2), 2), {(1, 2): 2})) == score_of(CoUsage())
 
