@@ -6,7 +6,7 @@ Contents are held out by a hash of their text, so that no model is ever judged o
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,6 +33,9 @@ from tagging_orchestration.core.vocabulary.index import Vocabulary
 # One labelled content in so many is held out.
 HELD_OUT = 10
 TAGS_IN_METRICS = 200
+# Training costs texts × tags: at these bounds it takes hours on one core. The newest texts and most used tags stay.
+MOST_TEXTS = 30_000
+MOST_TAGS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def train_tag_classifier(engine: TaggingEngine, organization_id: str, actor: str
         return Training(organization_id, known.kind, known, False, "the labels are those of the last training")
     vocabulary = engine.stores.vocabulary.load(organization_id)
     labelled = _resolved(models.labelled_contents(organization_id), vocabulary)
-    learned = [content for content in labelled if not is_held_out(content.text_hash)]
+    learned = [content for content in labelled if not is_held_out(content.text_hash)][-MOST_TEXTS:]
     held_out = [content for content in labelled if is_held_out(content.text_hash)]
     tags = profiles(vocabulary, learned)
     try:
@@ -115,8 +118,13 @@ def is_held_out(text_hash: str) -> bool:
 
 
 def profiles(vocabulary: Vocabulary, labelled: Sequence[LabelledContent]) -> list[TagProfile]:
-    """The tags a classifier shall know: those with examples, and people's own without any, by their names."""
-    used = {tag_id for content in labelled for tag_id in content.labels}
+    """The tags a classifier shall know: those with examples, and people's own without any, by their names.
+
+    At most MOST_TAGS, those with most examples; the ranker goes on judging the others.
+    """
+    used = Counter(tag_id for content in labelled for tag_id in content.labels)
+    candidates = [tag for tag in vocabulary.active() if tag.id in used or _is_peoples(tag)]
+    kept = sorted(candidates, key=lambda tag: (-used[tag.id], tag.id))[:MOST_TAGS]
     aliases: dict[int, list[str]] = defaultdict(list)
     for form in sorted(vocabulary.aliases):
         tag = vocabulary.resolve(form)
@@ -136,8 +144,7 @@ def profiles(vocabulary: Vocabulary, labelled: Sequence[LabelledContent]) -> lis
                 if tag.id in known
             },
         )
-        for tag in sorted(vocabulary.active(), key=lambda tag: tag.id)
-        if tag.id in used or _is_peoples(tag)
+        for tag in sorted(kept, key=lambda tag: tag.id)
     ]
 
 

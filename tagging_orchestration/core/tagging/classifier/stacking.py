@@ -77,7 +77,7 @@ def pairs(scores: Mapping[str, np.ndarray], counts: np.ndarray, texts: int, with
     `texts` training texts. Without vectors their signals take no part in the mean rank."""
     shape = scores["words"].shape
     ranked = [signal for signal in RANKED if with_vectors or signal not in VECTOR_SIGNALS]
-    inverse_ranks = {signal: _inverse_ranks(scores[signal]) for signal in ranked}
+    inverse_ranks = dict(zip(ranked, _inverse_ranks(np.stack([scores[s] for s in ranked])), strict=True))
     mean_rank = np.mean(list(inverse_ranks.values()), axis=0)
     kept = min(CANDIDATES, shape[1])
     bound = -np.partition(-mean_rank, kept - 1, axis=1)[:, kept - 1 : kept]
@@ -157,10 +157,10 @@ _COLUMNS = {kind: _columns(signals) for kind, signals in EVIDENCE.items()}
 
 
 def _inverse_ranks(values: np.ndarray) -> np.ndarray:
-    """1 for the best tag of each row, then 1/2, 1/3, ...; ties share the mean of their ranks."""
+    """Along the last axis: 1 for the best tag, then 1/2, 1/3, ...; ties share the mean of their ranks."""
     from scipy.stats import rankdata
 
-    return (1 / rankdata(-values, axis=1)).astype(np.float32)
+    return (1 / rankdata(-values, axis=-1)).astype(np.float32)
 
 
 def _margins(values: np.ndarray, rows: np.ndarray, tags: np.ndarray) -> np.ndarray:
