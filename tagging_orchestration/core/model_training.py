@@ -33,7 +33,7 @@ from tagging_orchestration.core.vocabulary.index import Vocabulary
 # One labelled content in so many is held out.
 HELD_OUT = 10
 TAGS_IN_METRICS = 200
-# Training costs texts × tags: at these bounds it takes hours on one core. The newest texts and most used tags stay.
+# Training costs texts × tags: at these bounds it takes hours. The newest texts and the most used tags stay.
 MOST_TEXTS = 30_000
 MOST_TAGS = 2_000
 

@@ -25,6 +25,10 @@ NEIGHBOURS = 20
 NEIGHBOUR_TERMS = 40
 # Cross-validated on Stack Overflow titles, cooking questions and a Chinese blog; 1 overfits short texts.
 SVM_PENALTY = 0.3
+# Tags that have one, the most used: the others' few examples speak through the remaining models.
+MOST_SVMS = 1_000
+# Weights of each that are kept, the largest.
+KEPT_WEIGHTS = 2_000
 RIDGE_PENALTY = 1.0
 # A tag's name counts in its prototype as much as so many examples.
 NAME_EXAMPLES = 3
@@ -255,21 +259,32 @@ def strongest(terms: Sparse, kept: int) -> Sparse:
 
 
 def _fit_svm(terms: Sparse, labels: np.ndarray, unknown: np.ndarray | None) -> Linear:
-    """One linear support vector machine a tag; one without examples says no to everything."""
+    """One linear support vector machine a tag; a tag without one is given the same low score by every text."""
+    from scipy.sparse import csr_matrix
     from sklearn.svm import LinearSVC
 
-    weights = np.zeros((terms.shape[1], labels.shape[1]), dtype=np.float32)
+    counts = labels.sum(axis=0)
+    most_used = np.argsort(-counts, kind="stable")[:MOST_SVMS].tolist()
     biases = np.full(labels.shape[1], -1.0, dtype=np.float32)
-    for tag in range(labels.shape[1]):
-        rows, wanted = terms, labels[:, tag]
+    rows: list[np.ndarray] = [np.zeros(0, np.int64)]
+    columns: list[np.ndarray] = [np.zeros(0, np.int64)]
+    values: list[np.ndarray] = [np.zeros(0, np.float32)]
+    for tag in most_used:
+        known, wanted = terms, labels[:, tag]
         if unknown is not None and unknown[:, tag].any():
             judged = ~unknown[:, tag]
-            rows, wanted = terms[judged], wanted[judged]
-        if 0 < wanted.sum() < len(wanted):
-            model = LinearSVC(C=SVM_PENALTY, random_state=0).fit(rows, wanted)
-            weights[:, tag] = model.coef_[0]
-            biases[tag] = np.ravel(model.intercept_)[0]
-    return Linear(weights, biases)
+            known, wanted = terms[judged], wanted[judged]
+        if not 0 < wanted.sum() < len(wanted):
+            continue
+        model = LinearSVC(C=SVM_PENALTY, random_state=0).fit(known, wanted)
+        biases[tag] = np.ravel(model.intercept_)[0]
+        weights = np.ravel(model.coef_)
+        kept = np.sort(np.argsort(-np.abs(weights), kind="stable")[:KEPT_WEIGHTS])
+        rows.append(kept)
+        columns.append(np.full(len(kept), tag))
+        values.append(weights[kept].astype(np.float32))
+    places = (np.concatenate(rows), np.concatenate(columns))
+    return Linear(csr_matrix((np.concatenate(values), places), shape=(terms.shape[1], labels.shape[1])), biases)
 
 
 def _fit_space(vectors: np.ndarray, labels: np.ndarray, names: np.ndarray) -> Space:

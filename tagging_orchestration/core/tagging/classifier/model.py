@@ -36,8 +36,6 @@ from tagging_orchestration.core.tagging.classifier.trees import Trees
 # Raise with every change that can change a prediction: stored models of another format are trained anew.
 FORMAT = 1
 _ROWS_AT_ONCE = 256
-# Weights of each tag that are kept, the largest; on the dev sets fewer than this changed decisions.
-KEPT_WEIGHTS = 2_000
 _LEAST_PROBABILITY = 0.005
 _TREE_ARRAYS = ("feature", "threshold", "left", "right", "value")
 
@@ -190,7 +188,7 @@ class TagClassifier:
             "biases": bases.words.biases,
             "name_reliability": bases.name_reliability,
         }
-        _pack(arrays, "weights", _as_sparse(bases.words.weights), np.float16)
+        _pack(arrays, "weights", bases.words.weights, np.float16)
         _pack(arrays, "word_examples", bases.word_examples, np.float16)
         _pack(arrays, "word_labels", bases.word_labels, np.int8)
         for seen, stacker in self._stackers.items():
@@ -268,12 +266,6 @@ class TagClassifier:
             thresholds=arrays["thresholds"],
             reader=reader,
         )
-
-
-def _as_sparse(matrix: Sparse | np.ndarray) -> Sparse:
-    from scipy.sparse import csr_matrix
-
-    return csr_matrix(matrix)
 
 
 def _pack(arrays: dict[str, Any], name: str, matrix: Sparse, kind: type) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tagging_orchestration.core.errors import TooFewLabels
 from tagging_orchestration.core.ports import LanguageTools, Progress
-from tagging_orchestration.core.tagging.classifier.bases import Linear, Reading, TagProfile, fit_bases
-from tagging_orchestration.core.tagging.classifier.model import FORMAT, KEPT_WEIGHTS, Example, TagClassifier
+from tagging_orchestration.core.tagging.classifier.bases import Reading, TagProfile, fit_bases
+from tagging_orchestration.core.tagging.classifier.model import FORMAT, Example, TagClassifier
 from tagging_orchestration.core.tagging.classifier.stacking import Stacker, pairs
 from tagging_orchestration.core.tagging.classifier.texts import UnitReader
 from tagging_orchestration.core.tagging.classifier.thresholds import tag_thresholds
@@ -115,7 +115,7 @@ def train_classifier(
         tags=tags,
         counts=counts,
         texts=len(examples),
-        bases=replace(bases, words=_pruned(bases.words)),
+        bases=bases,
         stackers=stackers,
         shared_threshold=shared,
         thresholds=own,
@@ -195,15 +195,3 @@ def _held_out_probabilities(part: _Unseen, fold_of: np.ndarray) -> np.ndarray:
             stacker = Stacker.fit(part.features[~held], part.truth[~held])
             probabilities[held] = stacker.probabilities(part.features[held])
     return probabilities
-
-
-def _pruned(linear: Linear) -> Linear:
-    """The weights with each tag's KEPT_WEIGHTS largest, as a sparse matrix."""
-    from scipy.sparse import csr_matrix
-
-    weights = np.array(linear.weights)
-    if weights.shape[0] > KEPT_WEIGHTS:
-        sizes = np.abs(weights)
-        bound = -np.partition(-sizes, KEPT_WEIGHTS - 1, axis=0)[KEPT_WEIGHTS - 1]
-        weights[sizes < bound] = 0
-    return Linear(csr_matrix(weights), linear.biases)
