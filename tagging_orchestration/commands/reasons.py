@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # People's word first, then the text's own, then what others say.
-ORDER = ("feedback", "given", "rule", "vocabulary", "keyphrase", "neighbour")
+ORDER = ("feedback", "given", "rule", "classifier", "vocabulary", "keyphrase", "neighbour")
 
 
 def why(evidence: Sequence[Evidence]) -> str:
@@ -32,6 +32,9 @@ def reason(evidence: Evidence) -> str:
         case "rule":
             cause = f"rule {detail['rule']}" if "rule" in detail else "on the allow list"
             return f"{cause}: {_place(detail)}" if "text" in detail else cause
+        case "classifier":
+            examples = detail.get("examples", 0)
+            return f"learned from {_number(examples)} content{'s' if examples != 1 else ''} that people tagged so"
         case "neighbour":
             voters = detail.get("voters", len(detail.get("neighbours", ())))
             return f"{_number(voters)} similar content{'s carry' if voters != 1 else ' carries'} it"

@@ -37,6 +37,8 @@ TITLE = {"field": "title", "start": 0, "end": 6, "text": "kettle", "count": 1}
             "rule late: “too late” in the title",
         ),
         (Evidence(Method.RULE, 0.95, {"rule": "by-source"}), "rule by-source"),
+        (Evidence(Method.CLASSIFIER, 0.7, {"examples": 40}), "learned from 40 contents that people tagged so"),
+        (Evidence(Method.CLASSIFIER, 0.1, {"examples": 1}), "learned from one content that people tagged so"),
         (Evidence(Method.RULE, 1.0, {**TITLE, "list": "allow"}), "on the allow list: “kettle” in the title"),
     ],
 )
