@@ -20,6 +20,7 @@ class TaggerSettings(Strict):
     min_tags: int = Field(default=2, ge=0)
     max_tags: int = Field(default=6, gt=0)
     min_confidence: float = Field(default=0.1, ge=0, le=1)
+    generosity: float = Field(default=1.0, ge=0, description="tags people give beside those proposed, as a share")
     proposals_kept: int = Field(default=20, gt=0, description="ranked proposals stored a content")
     neighbours: int = Field(default=10, ge=0)
     max_tag_words: int = Field(default=4, gt=0)
@@ -40,7 +41,7 @@ class TaggerSettings(Strict):
 class VocabularySettings(Strict):
     """Care of the vocabulary."""
 
-    merge_automatic: float = Field(default=0.8, ge=0, le=1)
+    merge_automatic: float = Field(default=0.75, ge=0, le=1)
     merge_review: float = Field(default=0.25, ge=0, le=1)
     fold_chinese_script: bool = Field(default=True, description="match Traditional and Simplified as one")
     retire_after_days: int = Field(default=365, gt=0)

@@ -39,6 +39,8 @@ _KNOWN_VARIANT = log(0.98 / 0.02)
 _PERHAPS_VARIANT = log(0.6 / 0.4)
 # Versions, years and denials make two tags of almost one name; models of meaning do not see it.
 _DIFFERENT_THINGS = log(0.05 / 0.95)
+# Three letters abbreviate too many things; two Chinese characters are a word.
+_FEW_LETTERS = 3.5
 # Signals that a person is shown as reasons, beside what use says.
 _SHOWN = ("edit", "meaning", "letters", "sound", "words_alike", "abbreviation", "same_words", "same_english")
 
@@ -270,7 +272,8 @@ class JudgedPairs:
     @cached_property
     def _unasked(self) -> np.ndarray:
         """Likeness for merges without a person, who judges names of few letters and one number more."""
-        doubtful = (self._signal("number_added") > 0) | (np.expm1(self._signal("shortest")) < 3.5)
+        short = (np.expm1(self._signal("shortest")) < _FEW_LETTERS) & (self._signal("han") == 0)
+        doubtful = short | (self._signal("number_added") > 0)
         return np.where(doubtful & ~self._variants, 0.0, self._likeness)
 
     def _together_never(self, unasked: bool) -> Iterator[Pair]:
