@@ -36,8 +36,10 @@ from tagging_orchestration.core.parameters import TaggerSettings
 from tagging_orchestration.core.tagging.calibration import (
     IDENTITY,
     Calibration,
+    compare,
     expected_calibration_error,
     fit_calibration,
+    is_held_out,
 )
 from tagging_orchestration.core.tagging.classifier.bases import TagProfile
 from tagging_orchestration.core.tagging.classifier.model import Example, TagClassifier
@@ -302,14 +304,17 @@ def _learn(
     model: str,
     embedder: RoutedEmbedder,
 ) -> None:
-    """Calibration, threshold and classifier from all that was said."""
+    """Calibration, threshold and classifier from what was said; the first two behind the project's own gate."""
     staged = [
         _judged(row.content_id, proposal, accepted=False)
         for row in generated
         for proposal in row.proposals
         if "classifier" not in proposal.features
     ]
-    state.calibration = fit_calibration(state.judged, staged)
+    learned = [row for row in state.judged if not is_held_out(row.content_id)]
+    candidate = fit_calibration(learned, staged)
+    if compare(candidate, state.calibration, state.judged)["no_worse"]:
+        state.calibration = candidate
     numbers = sorted(number for number, said in state.verdicts.items() if any(said.values()))
     known = sorted({form for said in state.verdicts.values() for form, wanted in said.items() if wanted})
     profiles = []
