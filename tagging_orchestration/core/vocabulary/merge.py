@@ -28,6 +28,7 @@ from tagging_orchestration.core.vocabulary.pairs import (
     same_spelling,
     same_wording,
 )
+from tagging_orchestration.core.vocabulary.spelling import opposes
 from tagging_orchestration.core.vocabulary.usage import CoUsage, UsageProfiles, usage_evidence
 
 Pair = tuple[int, int]
@@ -37,7 +38,7 @@ Pair = tuple[int, int]
 _KNOWN_VARIANT = log(0.98 / 0.02)
 # One way only, the dictionary makes one word of several: a question.
 _PERHAPS_VARIANT = log(0.6 / 0.4)
-# Versions, years and denials make two tags of almost one name; models of meaning do not see it.
+# Versions, years, denials and opposites make two tags of almost one name; models of meaning do not see it.
 _DIFFERENT_THINGS = log(0.05 / 0.95)
 # Three letters abbreviate too many things; two Chinese characters are a word.
 _FEW_LETTERS = 3.5
@@ -249,7 +250,10 @@ class JudgedPairs:
 
     @cached_property
     def _different(self) -> np.ndarray:
-        return (self._signal("numbers_differ") > 0) | (self._signal("negation") > 0)
+        forms = self._names.forms
+        pairs = zip(self._first.tolist(), self._second.tolist(), strict=True)
+        opposite = np.array([opposes(forms[one], forms[other]) for one, other in pairs], dtype=bool)
+        return (self._signal("numbers_differ") > 0) | (self._signal("negation") > 0) | opposite
 
     @cached_property
     def _apart(self) -> np.ndarray:

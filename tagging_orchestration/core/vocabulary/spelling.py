@@ -8,6 +8,8 @@ from functools import lru_cache
 
 from rapidfuzz.distance import JaroWinkler
 
+from tagging_orchestration.core.tagging.scripts import has_han
+
 _JOINABLE = re.compile(r"(?<!\d)[ .]|[ .](?!\d)")
 _ACCENT = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
@@ -16,10 +18,17 @@ _NUMERONYM = re.compile(r"([a-z])(\d+)([a-z])")
 _NEGATING_WORDS = "anti de dis il im in ir mis no non not off un without"
 _NEGATIONS = frozenset(_NEGATING_WORDS.split())
 _NEGATING_CHARACTERS = frozenset("不未無无非沒没反")
+# Opposites that models of meaning take for likenesses.
+_OPPOSITE_WORDS = """
+top/bottom up/down left/right high/low import/export input/output upload/download buy/sell male/female min/max
+minimum/maximum internal/external indoor/outdoor inbound/outbound before/after open/closed north/south east/west
+offline/online 上/下 左/右 高/低 大/小 進/出 进/出 入/出 買/賣 买/卖 男/女 內/外 内/外 前/後 前/后 頂/底 顶/底 正/負 正/负
+南/北 東/西 东/西 長/短 长/短 多/少 新/舊 新/旧 開/關 开/关
+"""
+_OPPOSITES = {frozenset(pair.split("/")) for pair in _OPPOSITE_WORDS.split()}
 # Words that acronyms leave out.
-_SMALL_WORDS = frozenset(
-    ["a", "an", "and", "as", "at", "by", "de", "for", "from", "in", "la", "of", "on", "or", "the", "to", "with"]
-)
+_SMALL = "a an and as at by de for from in la of on or the to with"
+_SMALL_WORDS = frozenset(_SMALL.split())
 # The regular differences of British and American spelling, each brought to one side.
 _ENGLISHES = (
     (re.compile(r"(?<=[a-z]{2})is(?=(?:e|ed|er|ers|es|ing|ation|ations|ational)\b)"), "iz"),
@@ -167,3 +176,15 @@ def _denies(words: set[str], others: set[str]) -> bool:
         for word in words
         for other in others
     )
+
+
+def opposes(first: str, second: str) -> bool:
+    """Whether the forms differ in opposite words only: "top down design" and "bottom up design", 進口 and 出口."""
+    if has_han(first) and has_han(second):
+        ours, theirs = list(first), list(second)
+    else:
+        ours, theirs = first.split(), second.split()
+    if len(ours) != len(theirs):
+        return False
+    differing = [frozenset(pair) for pair in zip(ours, theirs, strict=True) if pair[0] != pair[1]]
+    return bool(differing) and all(pair in _OPPOSITES for pair in differing)

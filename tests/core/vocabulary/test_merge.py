@@ -94,6 +94,8 @@ def test_likeness_is_seen(first: str, second: str) -> None:
         ("stable release", "unstable release"),
         ("profit", "non-profit"),
         ("合法", "非法"),
+        ("top-down design", "bottom-up design"),
+        ("進口關稅", "出口關稅"),
         ("C++", "C#"),
         ("cat", "car"),
         ("中醫", "中文"),
