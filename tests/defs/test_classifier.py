@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tagging_orchestration.core.errors import ConfigurationError
+from tagging_orchestration.core.model_training import is_held_out
 from tagging_orchestration.core.models import (
     Method,
     ModelKind,
@@ -124,8 +126,6 @@ def test_a_worse_candidate_is_kept_but_not_used_and_fails_the_check(
     # People's later labels contradict what held-out texts say.
     (wrong,) = add_tags(project.pool, "wrong", origin=Origin.HUMAN)
     contents = {row.content_id: row for row in models.labelled_contents(ORGANIZATION)}
-    from tagging_orchestration.core.model_training import is_held_out
-
     spoiled = [number for number in labelled if not is_held_out(contents[number].text_hash)]
     publish(project.pool, {number: [assignment(wrong, origin=Origin.HUMAN)] for number in spoiled}, PERSON)
     result = materialise(instance)
@@ -148,7 +148,5 @@ def test_a_classifier_of_another_version_stops_tagging_with_a_way_out(project: P
     models = project.stores.trained_models
     model = models.add(NewModel(ORGANIZATION, KIND, "old", b"not of this version", {}, {}))
     models.promote(model.id, "user:mei")
-    from tagging_orchestration.core.errors import ConfigurationError
-
     with pytest.raises(ConfigurationError, match="train it anew or roll back"):
         project.engine.tagger(ORGANIZATION)
