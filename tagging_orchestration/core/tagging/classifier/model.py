@@ -189,7 +189,7 @@ class TagClassifier:
             "name_reliability": bases.name_reliability,
         }
         _pack(arrays, "weights", bases.words.weights, np.float16)
-        _pack(arrays, "word_examples", bases.word_examples, np.float16)
+        _pack(arrays, "word_examples", bases.word_examples.T.tocsr(), np.float16)
         _pack(arrays, "word_labels", bases.word_labels, np.int8)
         for seen, stacker in self._stackers.items():
             arrays[f"stacker_{int(seen)}_weights"] = stacker.weights
@@ -237,7 +237,7 @@ class TagClassifier:
         bases = Bases(
             tfidf=tfidf,
             words=Linear(_unpack(arrays, "weights"), arrays["biases"]),
-            word_examples=_unpack(arrays, "word_examples"),
+            word_examples=_unpack(arrays, "word_examples").T.tocsr(),
             word_labels=_unpack(arrays, "word_labels"),
             names=NameFinder([tag.names for tag in tags], reader, meta["rarity"]),
             name_terms=name_terms(tags, tfidf, reader),
@@ -270,7 +270,8 @@ class TagClassifier:
 
 def _pack(arrays: dict[str, Any], name: str, matrix: Sparse, kind: type) -> None:
     arrays[f"{name}_data"] = matrix.data.astype(kind)
-    arrays[f"{name}_indices"] = matrix.indices.astype(np.int32)
+    # Steps from index to index are small and compress to a fraction.
+    arrays[f"{name}_steps"] = np.diff(matrix.indices.astype(np.int32), prepend=np.int32(0))
     arrays[f"{name}_indptr"] = matrix.indptr.astype(np.int32)
     arrays[f"{name}_shape"] = np.array(matrix.shape)
 
@@ -279,7 +280,8 @@ def _unpack(arrays: Mapping[str, np.ndarray], name: str) -> Sparse:
     from scipy.sparse import csr_matrix
 
     rows, columns = arrays[f"{name}_shape"]
-    parts = (arrays[f"{name}_data"].astype(np.float32), arrays[f"{name}_indices"], arrays[f"{name}_indptr"])
+    indices = np.cumsum(arrays[f"{name}_steps"], dtype=np.int32)
+    parts = (arrays[f"{name}_data"].astype(np.float32), indices, arrays[f"{name}_indptr"])
     return csr_matrix(parts, shape=(int(rows), int(columns)))
 
 
