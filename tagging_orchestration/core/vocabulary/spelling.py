@@ -22,8 +22,8 @@ _NEGATING_CHARACTERS = frozenset("不未無无非沒没反")
 _OPPOSITE_WORDS = """
 top/bottom up/down left/right high/low import/export input/output upload/download buy/sell male/female min/max
 minimum/maximum internal/external indoor/outdoor inbound/outbound before/after open/closed north/south east/west
-offline/online 上/下 左/右 高/低 大/小 進/出 进/出 入/出 買/賣 买/卖 男/女 內/外 内/外 前/後 前/后 頂/底 顶/底 正/負 正/负
-南/北 東/西 东/西 長/短 长/短 多/少 新/舊 新/旧 開/關 开/关
+offline/online 上/下 左/右 高/低 大/小 進/出 进/出 入/出 買/賣 买/卖 男/女 內/外 内/外 前/後 前/后 頂/底 顶/底
+正/負 正/负 南/北 東/西 东/西 長/短 长/短 多/少 新/舊 新/旧 開/關 开/关
 """
 _OPPOSITES = {frozenset(pair.split("/")) for pair in _OPPOSITE_WORDS.split()}
 # Words that acronyms leave out.
