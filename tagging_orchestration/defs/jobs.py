@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from tagging_orchestration.defs.errors import TRANSIENT_RETRIES
+from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.metadata import table
 from tagging_orchestration.defs.resources import Tagging
 from tagging_orchestration.settings import get_settings
@@ -103,6 +103,7 @@ class ExperimentConfig(dg.Config):
 
 
 @dg.op(retry_policy=TRANSIENT_RETRIES)
+@retry_only_transient()
 def compare_configurations(context: dg.OpExecutionContext, config: ExperimentConfig, tagging: Tagging) -> int:
     """Run an experiment and show what it found; returns its id."""
     from tagging_orchestration.experiments import run_experiment
