@@ -88,3 +88,10 @@ def test_nothing_is_loaded_before_its_first_use_nor_written_beside_it(tmp_path) 
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_words_of_taiwan_and_the_mainland_and_how_they_sound():
+    assert TOOLS.to_mainland("解析度") == TOOLS.to_simplified("分辨率")
+    assert TOOLS.to_taiwan("分辨率") == "解析度"
+    assert TOOLS.pronunciation("坦尚尼亞") == "tan shang ni ya"
+    assert TOOLS.pronunciation("AI 代理") == "AI dai li"

@@ -144,7 +144,7 @@ def _best(table: np.ndarray, rows: np.ndarray, columns: np.ndarray, most: int) -
 
 
 def _sparse(matrix: csr_matrix, asked: np.ndarray, most: int) -> _Found:
-    counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    counts = np.bincount(matrix.indices)
     light = matrix.copy()
     light.data[counts[light.indices] > _COMMON_GRAM] = 0
     light.eliminate_zeros()
