@@ -178,12 +178,12 @@ def judgement_fingerprint(judged: Sequence[JudgedProposal]) -> str:
 def compare(candidate: Calibration, present: Calibration, judged: Sequence[JudgedProposal]) -> dict[str, Any]:
     """How a candidate does on held-out answers beside the present calibration, and whether it may take over.
 
-    It may when there are `LEAST_HELD_OUT` answers of both kinds and its mean log loss is no larger, a standard
-    error of the difference allowed for. Keys: held_out, log_loss, log_loss_before, ece, ece_before, no_worse.
+    It may when there are `LEAST_HELD_OUT` answers and its mean log loss is no larger, a standard error of the
+    difference allowed for. Keys: held_out, log_loss, log_loss_before, ece, ece_before, no_worse.
     """
     rows = [row for row in judged if is_held_out(row.content_id)]
     outcomes = [row.accepted for row in rows]
-    if len(rows) < LEAST_HELD_OUT or len(set(outcomes)) < 2:
+    if len(rows) < LEAST_HELD_OUT:
         return {"held_out": len(rows), "no_worse": False}
 
     def probabilities(calibration: Calibration) -> list[float]:
