@@ -360,7 +360,8 @@ class TaggingEngine:
         self, organization_id: str, generated: Sequence[GeneratedTags], vocabulary: Vocabulary
     ) -> list[NewTag]:
         proposed = self.stores.generated.support(organization_id, unknown_forms(generated, vocabulary))
-        return admit(generated, vocabulary, self.corpus(organization_id), self.parameters, proposed)
+        parameters = self.selection_parameters(organization_id)
+        return admit(generated, vocabulary, self.corpus(organization_id), parameters, proposed)
 
     def _batches(self, ids: Sequence[int], progress: Progress) -> Iterator[list[Content]]:
         for start in range(0, len(ids), self.batch_size):
