@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tagging_orchestration.core.models import Assignment, GeneratedTags, Method, Proposal, TagStatus
+from tagging_orchestration.core.models import (
+    Assignment,
+    GeneratedTags,
+    Method,
+    Origin,
+    Proposal,
+    TagStatus,
+)
 from tagging_orchestration.core.parameters import TaggerSettings
 from tagging_orchestration.core.tagging.features import MEANINGS
 from tagging_orchestration.core.tagging.ranking import (
@@ -204,7 +211,9 @@ def why_not(
     if whole is not None:
         return WhyNot("part of another tag", f"{whole!r} was chosen and holds its name")
     names = ", ".join(repr(assignment.name) for assignment in chosen)
-    return WhyNot("crowded out", f"the content has as many tags as it may (tagger.max_tags): {names}")
+    if sum(assignment.origin is Origin.MACHINE for assignment in chosen) >= parameters.max_tags:
+        return WhyNot("crowded out", f"the content has as many tags as it may (tagger.max_tags): {names}")
+    return WhyNot("outweighed", f"with {best.confidence:.2f} it would make the content's tags no better: {names}")
 
 
 def _stands_for(proposal: Proposal, vocabulary: Vocabulary) -> int | None:
