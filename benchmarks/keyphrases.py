@@ -17,8 +17,9 @@ from pathlib import Path
 
 from nltk.stem.porter import PorterStemmer
 
+from tagging_orchestration.clients.embedder import RoutedEmbedder
 from tagging_orchestration.clients.language import LibraryLanguageTools
-from tagging_orchestration.core.models import Content, Neighbour, Origin, Tag, TaggerInput
+from tagging_orchestration.core.models import Content, Origin, Tag, TaggerInput
 from tagging_orchestration.core.parameters import TaggerSettings
 from tagging_orchestration.core.tagging.counting import count_corpus
 from tagging_orchestration.core.tagging.ranking import RankerWeights
@@ -27,6 +28,7 @@ from tagging_orchestration.core.tagging.scripts import HAN, has_han
 from tagging_orchestration.core.tagging.tagger import Tagger
 from tagging_orchestration.core.vocabulary.index import TagVectors, Vocabulary
 from tagging_orchestration.core.vocabulary.normalise import Normaliser
+from tagging_orchestration.settings import EmbeddingSettings
 
 LANGUAGE = LibraryLanguageTools()
 NORMALISER = Normaliser(LANGUAGE)
@@ -76,6 +78,7 @@ def build_tagger(
     vectors: TagVectors | None = None,
     model: str = "",
     parameters: TaggerSettings | None = None,
+    embedder: RoutedEmbedder | None = None,
 ) -> Tagger:
     """A tagger whose corpus statistics come from the texts themselves (never from their labels)."""
     corpus = count_corpus(
@@ -89,17 +92,31 @@ def build_tagger(
         rules=RuleSet(),
         corpus=corpus,
         weights=weights,
+        encode_phrases=embedder.encode_phrases if embedder else None,
     )
 
 
-def inputs(
-    rows: Sequence[Labelled], neighbours: Sequence[tuple[Neighbour, ...]] | None = None
-) -> list[TaggerInput]:
-    """Tagger inputs without vectors."""
-    return [
-        TaggerInput(content(number, row), neighbours=neighbours[number] if neighbours else ())
-        for number, row in enumerate(rows)
-    ]
+def build_embedder() -> RoutedEmbedder:
+    """The packaged models, as the project routes to them."""
+    return RoutedEmbedder(EmbeddingSettings(), fold=LANGUAGE.to_simplified)
+
+
+def inputs(rows: Sequence[Labelled], embedder: RoutedEmbedder | None = None) -> list[TaggerInput]:
+    """Tagger inputs; with an embedder they carry their vectors."""
+    contents = [content(number, row) for number, row in enumerate(rows)]
+    if embedder is None:
+        return [TaggerInput(item) for item in contents]
+    by_model: dict[str, list[int]] = {}
+    for number, item in enumerate(contents):
+        by_model.setdefault(embedder.model_for(item.text), []).append(number)
+    items: dict[int, TaggerInput] = {}
+    for model, numbers in by_model.items():
+        vectors = embedder.encode(model, [contents[number].text for number in numbers])
+        items.update(
+            (number, TaggerInput(contents[number], vector, model))
+            for number, vector in zip(numbers, vectors, strict=True)
+        )
+    return [items[number] for number in range(len(rows))]
 
 
 def people_vocabulary(rows: Sequence[Labelled], at_least: int = 2) -> dict[str, Tag]:

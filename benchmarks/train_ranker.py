@@ -4,12 +4,14 @@
 
 DIR holds the labelled sets that may be redistributed with attribution, and nothing else is read:
 kp_reviews (CC BY 4.0), kp_csl_zhtw and kp_csl_zhhans (Apache-2.0), kp_se_cooking, ml_se_cooking_train and
-ml_so_titles_train (CC BY-SA).
+ml_so_titles_train (CC BY-SA), merge_stw_economics_clusters (ODbL 1.0), merge_en_zh_cs_clusters (MIT).
 
 Each set is learned from twice where that makes sense: with an empty vocabulary, and with a vocabulary and
 neighbours such as people's tags on the *other* texts would give. A third pass pretends that the machine's own
-tags of the first pass are the vocabulary. Logistic regression with an L2 penalty on the mean of the two style
-columns and on their difference; weights stay on the side that their feature's `sign` states.
+tags of the first pass are the vocabulary. None of the sets holds formal English prose, so the shape of its tags is
+learned from what subject terms look like: terms of two thesauri against the phrases of the English sets, in
+features of shape only. Logistic regression with an L2 penalty on the mean of the two style columns and on their
+difference; weights stay on the side that their feature's `sign` states.
 """
 
 from __future__ import annotations
@@ -19,17 +21,16 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
 
 from benchmarks.keyphrases import (
-    LANGUAGE,
     Labelled,
+    build_embedder,
     build_tagger,
-    content,
     inputs,
     people_vocabulary,
     read_set,
@@ -40,7 +41,6 @@ from tagging_orchestration.core.models import Neighbour, Origin, Tag, TaggerInpu
 from tagging_orchestration.core.tagging.features import FEATURE_NAMES, FEATURES
 from tagging_orchestration.core.tagging.ranking import RankerWeights
 from tagging_orchestration.core.vocabulary.index import TagVectors
-from tagging_orchestration.settings import EmbeddingSettings
 
 DEFAULT_OUT = Path(__file__).parents[1] / "tagging_orchestration/core/tagging/ranker_weights.json"
 UNTRAINED = RankerWeights("untrained", {}, {}, 0.0, 0.0)
@@ -52,6 +52,19 @@ PEOPLE_SETS = {
     "ml_se_cooking_train": 1.0,
     "ml_so_titles_train": 1.0,
 }
+TERM_SETS = ("merge_stw_economics_clusters", "merge_en_zh_cs_clusters")
+ENGLISH_PARTS = (
+    *("noun_phrase", "cut_left", "cut_right", "function_inside"),
+    *("noun", "noun_in_phrase", "adjective", "verb"),
+)
+TERM_FEATURES = (
+    *ENGLISH_PARTS,
+    *("size_1", "size_2", "size_3", "size_4"),
+    *("weak_first", "weak_last", "participle", "adjective_ending", "gerund"),
+)
+# Terms, and phrases that are none, weigh together as this many texts: enough to tell a noun phrase from its
+# pieces, not enough to say how often people tag with phrases.
+TERMS_WEIGHT = 14.0
 TEXTS_A_SET = 1500
 NEIGHBOURS = 10
 MACHINE_TAGS_A_TEXT = 6
@@ -59,9 +72,12 @@ MACHINE_TAGS_A_TEXT = 6
 TEXTS_WEIGHT = 400.0
 L2_MEAN = 1.0
 L2_DIFFERENCE = 5.0
+# Parts of speech are known of English only, so the formal column has nothing but the terms to learn them from.
+L2_DIFFERENCE_OF_PARTS = 1.0
 # Next to no Chinese conversation is among the sets, so what is said of Chinese alone holds in both styles; learned
 # freely, a Chinese word in a ticket would be judged by how English conversation differs from Chinese prose.
-ONE_FOR_BOTH_STYLES = "han"
+# Likeness to the text is known only of English, where next to no formal prose is among the sets.
+ONE_FOR_BOTH_STYLES = ("han", "similarity")
 L2_ONE_FOR_BOTH = 10_000.0
 # None of the sets holds formal prose with proper names (news). There the formal weights keep these priors: a name
 # written as one is a better tag than the rest says, and a piece cut out of a name a worse one.
@@ -90,10 +106,11 @@ def examples(
     items: Sequence[TaggerInput] | None = None,
     vectors: TagVectors | None = None,
     model: str = "",
+    embedder: RoutedEmbedder | None = None,
 ) -> Examples:
     """Label every candidate of every text: 1 where people chose it."""
-    tagger = build_tagger(rows, UNTRAINED, tags, vectors, model)
-    weighed = tagger.weigh(items if items is not None else inputs(rows))
+    tagger = build_tagger(rows, UNTRAINED, tags, vectors, model, embedder=embedder)
+    weighed = tagger.weigh(items if items is not None else inputs(rows, embedder))
     features, labels, styles, numbers, names = [], [], [], [], []
     for number, (row, (_, entries)) in enumerate(zip(rows, weighed, strict=True)):
         gold = {stemmed(name) for name in row.gold}
@@ -123,7 +140,7 @@ def machine_examples(
     rows: Sequence[Labelled], style: float, weights: RankerWeights, embedder: RoutedEmbedder | None
 ) -> Examples:
     """The same beside the tags that the machine made for itself in a first pass without a vocabulary."""
-    generated = build_tagger(rows, weights).tag(inputs(rows))
+    generated = build_tagger(rows, weights, embedder=embedder).tag(inputs(rows, embedder))
     chosen = [row.proposals[:MACHINE_TAGS_A_TEXT] for row in generated]
     uses = Counter(proposal.normal_form for proposals in chosen for proposal in proposals)
     names = {proposal.normal_form: proposal.name for proposals in chosen for proposal in proposals}
@@ -148,43 +165,71 @@ def _surrounded(
     """Examples beside these tags; `carried` says which of them each text has, as its neighbours see it."""
     if embedder is None:
         return examples(rows, style, tags)
-    model = embedder.model_for(rows[0].text)
-    vectors = embedder.encode(model, [content(0, row).text for row in rows])
+    items = inputs(rows, embedder)
+    model = items[0].model or ""
+    vectors = np.stack([item.vector for item in items if item.vector is not None])
     tag_vectors = TagVectors(
         np.array([tag.id for tag in tags]), embedder.encode(model, [tag.name for tag in tags])
     )
     similarities = vectors @ vectors.T
     np.fill_diagonal(similarities, -1.0)
-    items = []
-    for number, row in enumerate(rows):
+    surrounded = []
+    for number, item in enumerate(items):
         nearest = np.argsort(-similarities[number], kind="stable")[:NEIGHBOURS]
         around = tuple(
             Neighbour(int(other), float(similarities[number, other]), carried[other]) for other in nearest
         )
-        items.append(TaggerInput(content(number, row), vectors[number], model, around))
-    return examples(rows, style, tags, items, tag_vectors, model)
+        surrounded.append(replace(item, neighbours=around))
+    return examples(rows, style, tags, surrounded, tag_vectors, model, embedder)
 
 
-def fit(sets: Sequence[Examples]) -> RankerWeights:
-    """The penalised maximum-likelihood weights; deterministic."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Shapes of names: features (n, FEATURES), those of shape only, and labels (n,): 1 for a subject term."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def term_examples(terms: Sequence[str], phrases: Sequence[Examples]) -> Terms:
+    """English subject terms, each judged as a text of its own, against all phrases of the English sets."""
+    shape = np.zeros(len(FEATURES), np.float32)
+    shape[[COLUMN[name] for name in TERM_FEATURES]] = 1
+    rows = [Labelled(term, "", term, (term,)) for term in terms if term.isascii() and len(term) > 2]
+    alone = examples(rows, 0.0)
+    positive = alone.x[alone.y == 1] * shape
+    negative = np.vstack([part.x for part in phrases]) * shape
+    return Terms(np.vstack([positive, negative]), np.repeat([1.0, 0.0], [len(positive), len(negative)]))
+
+
+def fit(sets: Sequence[Examples], terms: Terms) -> RankerWeights:
+    """The penalised maximum-likelihood weights; deterministic.
+
+    `terms` speak of the formal weights only, with a bias of their own.
+    """
     x = np.vstack([examples.x for examples in sets]).astype(np.float64)
     y = np.concatenate([examples.y for examples in sets])
     style = np.concatenate([examples.style for examples in sets])[:, None]
     weight = np.concatenate([np.full(len(e.y), TEXTS_WEIGHT / len(np.unique(e.text))) for e in sets])
     count = x.shape[1]
-    design = np.hstack([x * (1 - style), x * style, 1 - style, style])
+    design = np.hstack([x * (1 - style), x * style, 1 - style, style, np.zeros((len(x), 1))])
+    shapes = np.zeros((len(terms.x), design.shape[1]))
+    shapes[:, :count], shapes[:, -1] = terms.x, 1
+    design = np.vstack([design, shapes])
+    share = np.where(terms.y == 1, 1 / terms.y.sum(), 1 / (1 - terms.y).sum())
+    y, weight = np.concatenate([y, terms.y]), np.concatenate([weight, TERMS_WEIGHT / 2 * share])
     sides = [
         {1: (AT_LEAST.get(feature.name, 0), None), -1: (None, 0), 0: (None, None)}[feature.sign]
         for feature in FEATURES
     ]
-    bounds = [*sides, *sides, (None, None), (None, None)]
+    bounds = [*sides, *sides, *[(None, None)] * 3]
 
     start = np.array([low or 0.0 for low, _ in bounds])
     prior = np.array([FORMAL_PRIOR.get(name, 0.0) for name in FEATURE_NAMES])
     tied = prior == 0
-    apart = np.array(
-        [L2_ONE_FOR_BOTH if name.startswith(ONE_FOR_BOTH_STYLES) else L2_DIFFERENCE for name in FEATURE_NAMES]
-    )
+    apart = np.full(count, L2_DIFFERENCE)
+    apart[[COLUMN[name] for name in FEATURE_NAMES if name.startswith(ONE_FOR_BOTH_STYLES)]] = L2_ONE_FOR_BOTH
+    apart[[COLUMN[name] for name in ENGLISH_PARTS]] = L2_DIFFERENCE_OF_PARTS
 
     def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
         z = design @ b
@@ -198,30 +243,37 @@ def fit(sets: Sequence[Examples]) -> RankerWeights:
         gradient[count : 2 * count] += np.where(tied, L2_MEAN * mean / 2 - apart * difference, apart * difference)
         return value, gradient
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000}).x.round(4)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 400}).x.round(4)
     formal = {name: float(b) for name, b in zip(FEATURE_NAMES, found[:count], strict=True) if b}
-    conversational = {name: float(b) for name, b in zip(FEATURE_NAMES, found[count:-2], strict=True) if b}
-    numbers = json.dumps([formal, conversational, *found[-2:].tolist()])
+    conversational = {name: float(b) for name, b in zip(FEATURE_NAMES, found[count:-3], strict=True) if b}
+    biases = found[-3:-1].tolist()
+    numbers = json.dumps([formal, conversational, *biases])
     version = hashlib.sha256(numbers.encode()).hexdigest()[:12]
-    return RankerWeights(version, formal, conversational, float(found[-2]), float(found[-1]))
+    return RankerWeights(version, formal, conversational, *biases)
 
 
 def train(data: Path) -> RankerWeights:
     """Read the sets, fit the first pass, fit all passes together and print what was learned."""
-    embedder = RoutedEmbedder(EmbeddingSettings(), fold=LANGUAGE.to_simplified)
+    embedder = build_embedder()
 
     def judge(rows: Sequence[Labelled]) -> RoutedEmbedder | None:
         return embedder if rows[0].text.isascii() else None
 
     cold = {name: read_set(data / f"{name}.jsonl", TEXTS_A_SET) for name in COLD_SETS}
-    sets = {name: examples(cold[name], style) for name, style in COLD_SETS.items()}
-    first_pass = fit(list(sets.values()))
+    sets = {name: examples(cold[name], style, embedder=judge(cold[name])) for name, style in COLD_SETS.items()}
+    names = [
+        json.loads(line)["tag"]
+        for name in TERM_SETS
+        for line in (data / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    terms = term_examples(names, [sets[name] for name, style in COLD_SETS.items() if style])
+    first_pass = fit(list(sets.values()), terms)
     for name, style in COLD_SETS.items():
         sets[f"{name}, own tags"] = machine_examples(cold[name], style, first_pass, judge(cold[name]))
     for name, style in PEOPLE_SETS.items():
         rows = read_set(data / f"{name}.jsonl", TEXTS_A_SET)
         sets[f"{name}, people's tags"] = people_examples(rows, style, judge(rows))
-    weights = fit(list(sets.values()))
+    weights = fit(list(sets.values()), terms)
     for name in FEATURE_NAMES:
         print(f"{name:20s} {weights.formal.get(name, 0):8.3f} {weights.conversational.get(name, 0):8.3f}")
     print(f"{'bias':20s} {weights.formal_bias:8.3f} {weights.conversational_bias:8.3f}")

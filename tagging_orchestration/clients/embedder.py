@@ -55,6 +55,14 @@ class RoutedEmbedder:
         """
         return self._named(model).encode(texts, progress)
 
+    def encode_phrases(self, model: str, phrases: Sequence[str]) -> np.ndarray | None:
+        """Unit rows from the vectors of the phrases' words; None for the statistical model, blind to single words.
+
+        Raises ModelUnavailable for a model that is not configured or cannot be loaded.
+        """
+        named = self._named(model)
+        return named.words.phrases(phrases) if isinstance(named, SentenceModel) else None
+
     def _named(self, model: str) -> SentenceModel | StatisticalVectors:
         for known in (self._statistics, self._sentences):
             if known.name == model:

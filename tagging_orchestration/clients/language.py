@@ -1,4 +1,4 @@
-"""Language knowledge from well-kept libraries: py3langid, jieba, simplemma, OpenCC and stop-words.
+"""Language knowledge from well-kept libraries: py3langid, jieba, simplemma, TextBlob, OpenCC and stop-words.
 
 Each library is loaded at its first use. All answers depend on the text alone, so the same text is always
 treated alike, whichever process asks.
@@ -7,9 +7,9 @@ treated alike, whichever process asks.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, cast
 
 from tagging_orchestration.core.tagging.scripts import HAN, HANGUL, KANA
 
@@ -68,6 +68,10 @@ class LibraryLanguageTools:
         """Function words of a language; empty where the library has none."""
         return _stop_words(language)
 
+    def parts_of_speech(self, words: Sequence[str], language: str) -> list[str]:
+        """Penn Treebank tags of an English sentence, by lexicon and suffix rules; empty for other languages."""
+        return [tag for _, tag in self._english.find_tags(list(words))] if language == "en" else []
+
     def to_simplified(self, text: str) -> str:
         """Simplified form, character by character, so that places in the text stay the same."""
         return _same_length(self._to_simplified, text)
@@ -88,7 +92,7 @@ class LibraryLanguageTools:
         """Pinyin of Chinese characters without tones, one syllable a word; other letters as they are."""
         from pypinyin import lazy_pinyin
 
-        return " ".join(lazy_pinyin(text, errors=lambda rest: list(rest.split())))
+        return " ".join(lazy_pinyin(text, errors=cast("Any", str.split)))
 
     def _chinese_script(self, text: str) -> str:
         han = "".join(_HAN.findall(text))
@@ -114,6 +118,12 @@ class LibraryLanguageTools:
         tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
         tokenizer.initialized = True
         return tokenizer
+
+    @cached_property
+    def _english(self) -> Any:
+        from textblob.en import parser
+
+        return parser
 
     @cached_property
     def _to_simplified(self) -> Callable[[str], str]:

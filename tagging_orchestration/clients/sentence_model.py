@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tagging_orchestration.clients.word_vectors import WordVectors
 from tagging_orchestration.core.embedding import SCRIPT_SAMPLES, TokenizerView, length_batches, script_of
 from tagging_orchestration.core.errors import ModelUnavailable
 from tagging_orchestration.core.ports import Progress
@@ -104,6 +105,11 @@ class SentenceModel:
             if progress:
                 progress(done, len(distinct))
         return vectors[[row_of[text] for text in texts]]
+
+    @cached_property
+    def words(self) -> WordVectors:
+        """Vectors of phrases by this model's vectors of their words."""
+        return WordVectors(self.encode)
 
     @cached_property
     def _loaded(self) -> LoadedModel:

@@ -247,7 +247,7 @@ class TaggingEngine:
         for model, tags in model_of_name.items():
             for start in range(0, len(tags), VECTOR_BATCH):
                 chunk = tags[start : start + VECTOR_BATCH]
-                vectors = embedder.encode(model, [_tag_text(tag) for tag in chunk])
+                vectors = embedder.encode(model, [tag.embedded_text for tag in chunk])
                 self.stores.vocabulary.save_tag_vectors(
                     model, {tag.id: vector for tag, vector in zip(chunk, vectors, strict=True)}
                 )
@@ -323,6 +323,7 @@ class TaggingEngine:
             weights=self.models.ranker,
             calibration=self.stores.feedback.calibrations().get(organization_id, IDENTITY),
             classifier=self.classifier(organization_id),
+            encode_phrases=self.models.embedder.encode_phrases,
         )
 
     def classifier(self, organization_id: str) -> TagClassifier | None:
@@ -471,10 +472,6 @@ def _by_organization(contents: Sequence[Content]) -> dict[str, list[Content]]:
     for content in contents:
         groups[content.organization_id].append(content)
     return groups
-
-
-def _tag_text(tag: Tag) -> str:
-    return f"{tag.name}: {tag.description}" if tag.description else tag.name
 
 
 def _failure(content: Content, error: Exception) -> Failure:

@@ -162,6 +162,11 @@ class Tag:
     usage_count: int = 0
     factor: float = 1.0
 
+    @property
+    def embedded_text(self) -> str:
+        """What the tag's vector is made from: its name and, where there is one, its description."""
+        return f"{self.name}: {self.description}" if self.description else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class NewTag:

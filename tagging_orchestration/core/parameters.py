@@ -17,11 +17,11 @@ class Strict(BaseModel):
 class TaggerSettings(Strict):
     """Bounds and thresholds of one content's tags."""
 
-    min_tags: int = Field(default=2, ge=0)
-    max_tags: int = Field(default=6, gt=0)
-    min_confidence: float = Field(default=0.1, ge=0, le=1)
-    generosity: float = Field(default=1.0, ge=0, description="tags people give beside those proposed, as a share")
-    proposals_kept: int = Field(default=20, gt=0, description="ranked proposals stored a content")
+    min_tags: int = Field(default=3, ge=0)
+    max_tags: int = Field(default=10, gt=0)
+    min_confidence: float = Field(default=0.03, ge=0, le=1)
+    generosity: float = Field(default=2.0, ge=0, description="tags people give beside those proposed, as a share")
+    proposals_kept: int = Field(default=30, gt=0, description="ranked proposals stored a content")
     neighbours: int = Field(default=10, ge=0)
     max_tag_words: int = Field(default=4, gt=0)
     diversity: float = Field(default=0.7, ge=0, le=1, description="1: confidence only, 0: spread only")

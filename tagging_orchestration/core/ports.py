@@ -5,7 +5,7 @@ Fakes for tests live in tests/fakes and implement the same protocols.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -113,6 +113,10 @@ class Embedder(Protocol):
     def encode_phrases(self, model: str, phrases: Sequence[str]) -> np.ndarray | None:
         """Rows of unit length to compare with texts' vectors, cheaper than `encode`; None if this model can't."""
         ...
+
+
+PhraseEncoder = Callable[[str, Sequence[str]], np.ndarray | None]
+"""`Embedder.encode_phrases`: (model, phrases) to unit rows, or None where that model cannot."""
 
 
 class ContentStore(Protocol):

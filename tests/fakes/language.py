@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _TOKEN = re.compile(r"[\u4e00-\u9fff]+|[^\W\u4e00-\u9fff]+")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -50,6 +50,16 @@ LEMMAS = {
     "tags": "tag",
     "windows": "window",
     "women": "woman",
+}
+
+# Parts of speech (Penn Treebank); every other word is a noun.
+PARTS = {
+    **dict.fromkeys(("a", "the", "this"), "DT"),
+    **dict.fromkeys(("for", "in", "of", "on", "with"), "IN"),
+    **dict.fromkeys(("is", "runs"), "VBZ"),
+    **dict.fromkeys(("deep", "new", "slow"), "JJ"),
+    "and": "CC",
+    "to": "TO",
 }
 
 # Taiwan's word and the mainland's, both in Traditional characters.
@@ -111,6 +121,12 @@ class FakeLanguageTools:
     def stop_words(self, language: str) -> frozenset[str]:
         """The listed function words."""
         return self._stop_words.get(language.partition("-")[0], frozenset())
+
+    def parts_of_speech(self, words: Sequence[str], language: str) -> list[str]:
+        """The listed tags of English words, else noun; punctuation is its own tag."""
+        if language != "en":
+            return []
+        return [PARTS.get(word.lower(), "NN") if word.isalnum() else word for word in words]
 
     def to_simplified(self, text: str) -> str:
         """Character by character."""

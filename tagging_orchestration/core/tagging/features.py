@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from tagging_orchestration.core.tagging import lexicon
 from tagging_orchestration.core.tagging.candidates.pool import Candidate
@@ -55,6 +58,14 @@ FEATURES: tuple[Feature, ...] = (
     Feature("phraseness", 1, "of a phrase: its occurrences over those of its most frequent word"),
     Feature("verb_context", -1, "stands where English has verbs: after 'to' or 'can', before 'the' or 'my'"),
     Feature("noun_context", 1, "stands where English has nouns: after 'the' or 'of'"),
+    Feature("noun_phrase", 0, "of an English phrase: share of occurrences that are a noun phrase from end to end"),
+    Feature("cut_left", 0, "share of occurrences with the noun phrase going on before"),
+    Feature("cut_right", 0, "share of occurrences with the noun phrase going on after"),
+    Feature("function_inside", 0, "of an English phrase: share of occurrences with a function word inside"),
+    Feature("noun", 0, "of an English word: share of occurrences as a noun that stands alone"),
+    Feature("noun_in_phrase", 0, "the same as the last word of a noun phrase"),
+    Feature("adjective", 0, "the same as an adjective or adverb"),
+    Feature("verb", 0, "the same as a verb"),
     Feature("weak_first", -1, "of a phrase: begins with a general word"),
     Feature("weak_last", -1, "of a phrase: ends with a general word"),
     Feature("han_weak_first", -1, "the same in Chinese"),
@@ -70,6 +81,12 @@ FEATURES: tuple[Feature, ...] = (
     Feature("han", 0, "written in Chinese characters"),
     Feature("han_word", 0, "a single word of the Chinese segmenter"),
     Feature("han_odd", 0, "an odd number of Chinese characters"),
+    # The meaning
+    Feature(
+        "similarity",
+        1,
+        "its words' vector to the text's, against the text's other candidates: 1 is two deviations",
+    ),
     # The vocabulary
     Feature("matched", 1, "name or alias of an existing tag stands in the text"),
     Feature("matched_inflected", 1, "the same in another inflection"),
@@ -95,16 +112,33 @@ _USUAL_LENGTH = 8
 _SIGNS = re.compile(r"[\d+#.&]")
 _LATIN_WORD = re.compile(r"[A-Za-z0-9.+#-]+")
 _DEFAULT_RARITY = 0.7
+# Penn Treebank tags.
+_NOUNS = frozenset({"NN", "NNS", "NNP", "NNPS"})
+_MODIFIERS = _NOUNS | {"JJ", "JJR"}
+_PHRASE_PARTS = _MODIFIERS | {"VBN", "VBG"}
+_QUALIFIERS = frozenset({"JJ", "JJR", "RB"})
+_FUNCTION_PARTS = frozenset({"IN", "DT", "RB", "MD", "CC", "PRP", "TO"})
 _RELIABLE_DOCUMENTS = 30
+# Phrases whose similarities spread less than this are equally near.
+_LEAST_SPREAD = 1e-4
 
 
 class FeatureExtractor:
     """Computes the features of all candidates of one text."""
 
     def __init__(
-        self, text: AnalysedText, corpus: CorpusStatistics, candidates: Mapping[str, Candidate], settled: float
+        self,
+        text: AnalysedText,
+        corpus: CorpusStatistics,
+        candidates: Mapping[str, Candidate],
+        settled: float,
+        similarities: Mapping[str, float],
     ) -> None:
-        """`settled` is how far people tag this corpus: their tags a content, at most 1."""
+        """`settled` is how far people tag this corpus: their tags a content, at most 1.
+
+        `similarities` holds the `similarity` of candidates by normal form, as far as vectors can tell.
+        """
+        self._similarities = similarities
         self._text = text
         self._settled = settled
         self._corpus = corpus
@@ -128,6 +162,9 @@ class FeatureExtractor:
             self._place(candidate, values)
             self._statistics(candidate, values)
             self._shape(candidate, values)
+            if self._text.parts:
+                self._parts_of_speech(candidate.occurrences, self._text.parts, values)
+            values["similarity"] = self._similarities.get(candidate.normal_form, 0.0)
         else:
             values["unseen"] = 1.0
         if candidate.tag is None:
@@ -210,6 +247,32 @@ class FeatureExtractor:
         inner_capital = words == 1 and text.cased and not name.isupper() and name[1:] != name[1:].lower()
         values["mixed"] = float(inner_capital or _SIGNS.search(name) is not None)
 
+    def _parts_of_speech(
+        self, occurrences: Sequence[Occurrence], parts: Sequence[str], values: dict[str, float]
+    ) -> None:
+        """Shares of the occurrences by the part they play in noun phrases: adjectives and nouns, a noun last."""
+        tokens = self._text.tokens
+        phrase = occurrences[0].last > occurrences[0].first
+        counts: Counter[str] = Counter()
+        for first, last, _ in occurrences:
+            inside = parts[first : last + 1]
+            goes_before = first > 0 and not tokens[first].breaks and parts[first - 1] in _MODIFIERS
+            goes_after = last + 1 < len(parts) and not tokens[last + 1].breaks and parts[last + 1] in _NOUNS
+            is_noun = inside[-1] in _NOUNS
+            if phrase:
+                whole = (is_noun or inside[-1] == "VBG") and all(part in _PHRASE_PARTS for part in inside)
+                counts["noun_phrase"] += whole and not goes_before and not goes_after
+                counts["cut_left"] += goes_before
+                counts["cut_right"] += goes_after
+                counts["function_inside"] += any(part in _FUNCTION_PARTS for part in inside)
+            else:
+                counts["noun"] += is_noun and not goes_before and not goes_after
+                counts["noun_in_phrase"] += is_noun and goes_before and not goes_after
+                counts["cut_right"] += is_noun and goes_after
+                counts["adjective"] += inside[0] in _QUALIFIERS
+                counts["verb"] += inside[0].startswith("VB")
+        values.update({name: count / len(occurrences) for name, count in counts.items()})
+
     def _context(self, occurrences: Sequence[Occurrence]) -> tuple[float, float]:
         """Shares of the occurrences next to words that English puts beside verbs, and beside nouns."""
         tokens = self._text.tokens
@@ -271,6 +334,17 @@ class FeatureExtractor:
                 if share > shares.get(key, 0.0):
                     shares[key] = share
         return shares
+
+
+def standing(similarities: np.ndarray) -> np.ndarray:
+    """Similarities of one text's phrases as their distance from the mean, in units of two standard deviations.
+
+    How near phrases are to a text at all depends on its length; which are nearer than the others does not.
+    """
+    spread = float(similarities.std()) if len(similarities) else 0.0
+    if spread < _LEAST_SPREAD:
+        return np.zeros_like(similarities)
+    return (similarities - similarities.mean()) / (2 * spread)
 
 
 def _size(name: str, words: int) -> int:

@@ -186,8 +186,9 @@ CHINESE_WEAK = _words("""
 """)
 
 # Who speaks and is spoken to: the mark of conversation.
-ENGLISH_PRONOUNS = _words("""
+ENGLISH_SPEAKING = _words("""
 i i'm i've i'd i'll me my mine myself you your yours you're you've you'd you'll yourself im ive
+he he's she she's him his her hers himself herself said says
 """)
 
 # English words beside which the next or last word is a verb, or a noun.

@@ -21,6 +21,9 @@ from tagging_orchestration.core.vocabulary.index import Vocabulary
 # A feature of proposals that a classifier judged: the probability from which it applies the tag.
 CLASSIFIER_THRESHOLD = "classifier_threshold"
 
+# A part of a name that occurs so many times as often as the name is a subject of its own.
+_OWN_STANDING = 2
+
 _UNIT = re.compile(rf"[{HAN}{KANA}]|[^\s{HAN}{KANA}]+")
 
 
@@ -43,13 +46,17 @@ def select(
 
     Names are resolved through merges and aliases; what is unknown, retired or blocked falls away. People's tags
     always stand and are not counted. Machine tags follow by confidence, each discounted by its likeness to those
-    already chosen (maximal marginal relevance, Carbonell and Goldstein 1998): up to `max_tags` at or above
-    `min_confidence`, and below it only while there are fewer than `min_tags`. A tag that is only a part of a
-    chosen tag's name is left out, unless people made both. `verdicts` is what people said of this content's tags:
-    what they rejected takes no place, and what they confirmed is theirs.
+    already chosen (maximal marginal relevance, Carbonell and Goldstein 1998): any while there are fewer than
+    `min_tags`, then up to `max_tags` that reach `min_confidence` and make the list as a whole better. A list gets
+    better by a tag whose confidence is more than half of the list's expected F1 (Lipton, Elkan and Naryanaswamy
+    2014); people are expected to give the tags proposed, by their confidence, times 1 + `generosity`.
 
-    Where a classifier judged, its threshold for the tag stands for `min_confidence`. With a closed vocabulary that
-    threshold alone decides on such tags, and nothing below a threshold fills up.
+    A tag that is only a part of a chosen tag's name is left out, unless people made both or the text speaks of it
+    far more often. `verdicts` is what people said of this content's tags: what they rejected takes no place, and
+    what they confirmed is theirs.
+
+    Where a classifier judged, its threshold for the tag stands for `min_confidence`, and what is below it does not
+    fill up. With a closed vocabulary that threshold alone decides on such tags, and nothing fills up.
     """
     verdicts = verdicts or {}
     choices = [choice for choice in _resolve(generated, vocabulary) if verdicts.get(choice.tag.id) is not False]
@@ -62,14 +69,21 @@ def select(
         judged = [choice for choice in open_choices if CLASSIFIER_THRESHOLD in choice.proposal.features]
         open_choices = [choice for choice in open_choices if CLASSIFIER_THRESHOLD not in choice.proposal.features]
         chosen += [choice for choice in judged if choice.proposal.confidence >= _bound(choice, parameters)]
+    expected = (1 + parameters.generosity) * sum(choice.proposal.confidence for choice in open_choices)
+    gained, size = 0.0, 0
     while open_choices and len(chosen) - people < parameters.max_tags:
         best = max(open_choices, key=lambda choice: _worth(choice, chosen, parameters.diversity))
         open_choices.remove(best)
         enough = len(chosen) >= min_tags
-        if enough and best.proposal.confidence < _bound(best, parameters):
+        likely = best.proposal.confidence
+        refused = likely < _bound(best, parameters)
+        if refused and (enough or CLASSIFIER_THRESHOLD in best.proposal.features):
+            continue
+        if enough and likely <= gained / (size + expected):
             continue
         if not any(_is_part(best, other) for other in chosen):
             chosen.append(best)
+            gained, size = gained + likely, size + 1
     chosen.sort(key=lambda choice: (-choice.proposal.confidence, choice.tag.id))
     return tuple(_assignment(choice, verdicts.get(choice.tag.id, False)) for choice in chosen)
 
@@ -114,13 +128,20 @@ def _likeness(units: tuple[str, ...], others: tuple[str, ...]) -> float:
 
 
 def _is_part(choice: _Choice, other: _Choice) -> bool:
-    """Whether the name is a part of the other name and not both are people's tags."""
+    """Whether the name is a part of the other name, not both are people's and it does not stand for itself."""
     if choice.tag.origin is Origin.HUMAN and other.tag.origin is Origin.HUMAN:
         return False
     units, whole = choice.units, other.units
-    return len(units) < len(whole) and any(
+    if len(units) >= len(whole) or not any(
         whole[start : start + len(units)] == units for start in range(len(whole) - len(units) + 1)
-    )
+    ):
+        return False
+    return _occurrences(choice) <= _OWN_STANDING * _occurrences(other)
+
+
+def _occurrences(choice: _Choice) -> int:
+    """How often the text names it, as far as the evidence says."""
+    return max((evidence.detail.get("count", 1) for evidence in choice.proposal.evidence), default=1)
 
 
 def _assignment(choice: _Choice, confirmed: bool) -> Assignment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from tagging_orchestration.core.models import (
     TaggerInput,
 )
 from tagging_orchestration.core.parameters import TaggerSettings
-from tagging_orchestration.core.ports import LanguageTools
+from tagging_orchestration.core.ports import LanguageTools, PhraseEncoder
 from tagging_orchestration.core.tagging.calibration import IDENTITY, Calibration
 from tagging_orchestration.core.tagging.candidates import classifier as classifier_tags
 from tagging_orchestration.core.tagging.candidates import given, keyphrases, neighbours
@@ -34,7 +35,7 @@ from tagging_orchestration.core.tagging.explanation import (
     RULE,
     effects,
 )
-from tagging_orchestration.core.tagging.features import FeatureExtractor
+from tagging_orchestration.core.tagging.features import FeatureExtractor, standing
 from tagging_orchestration.core.tagging.languages import language_of
 from tagging_orchestration.core.tagging.matching import unit_stream
 from tagging_orchestration.core.tagging.names import may_name_tag
@@ -48,7 +49,7 @@ from tagging_orchestration.core.vocabulary.index import Vocabulary
 from tagging_orchestration.core.vocabulary.normalise import Normaliser
 
 # Part of the tagger version: raise it with every change that can change a proposal.
-TAGGER_CODE_VERSION = "1"
+TAGGER_CODE_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Tagger:
         weights: RankerWeights,
         calibration: Calibration = IDENTITY,
         classifier: TagClassifier | None = None,
+        encode_phrases: PhraseEncoder | None = None,
     ) -> None:
         self._parameters = parameters
         self._language = language
@@ -83,6 +85,7 @@ class Tagger:
         self._weights = weights
         self._calibration = calibration
         self._classifier = classifier
+        self._encode_phrases = encode_phrases
         self._analyser = TextAnalyser(language, normaliser)
         self._matcher = VocabularyMatcher(vocabulary, self._analyser)
         self._rules = RuleMatcher(rules, self._analyser, normaliser)
@@ -91,19 +94,15 @@ class Tagger:
 
     def tag(self, inputs: Sequence[TaggerInput]) -> list[GeneratedTags]:
         """Ranked proposals for each input, in order; at most `proposals_kept` each beside people's own tags."""
-        similar = self._similar_tags(inputs)
-        predicted = classifier_tags.predict(self._classifier, inputs) if self._classifier else [{}] * len(inputs)
-        return [self._tag(item, similar.get(number, []), predicted[number]) for number, item in enumerate(inputs)]
+        predicted = classifier_tags.predict(self._classifier, inputs) if self._classifier else None
+        weighed = self._weigh(inputs, predicted)
+        return [self._rank(item, text, entries) for item, (text, entries) in zip(inputs, weighed, strict=True)]
 
     def weigh(self, inputs: Sequence[TaggerInput]) -> list[tuple[AnalysedText, list[Weighed]]]:
         """All candidates of each input with their features, unranked: what the ranker is trained on."""
-        similar = self._similar_tags(inputs)
-        return [self._weigh(item, similar.get(number, [])) for number, item in enumerate(inputs)]
+        return self._weigh(inputs, None)
 
-    def _tag(
-        self, item: TaggerInput, similar: Sequence[tuple[Tag, float]], predicted: dict[int, TagPrediction]
-    ) -> GeneratedTags:
-        text, weighed = self._weigh(item, similar, predicted)
+    def _rank(self, item: TaggerInput, text: AnalysedText, weighed: Sequence[Weighed]) -> GeneratedTags:
         blended = self._weights.blend(text.conversational)
         ranked = []
         for entry in weighed:
@@ -140,11 +139,27 @@ class Tagger:
         )
 
     def _weigh(
+        self, inputs: Sequence[TaggerInput], predicted: Sequence[dict[int, TagPrediction]] | None
+    ) -> list[tuple[AnalysedText, list[Weighed]]]:
+        similar = self._similar_tags(inputs)
+        gathered = [
+            self._candidates(item, similar.get(number, []), predicted[number] if predicted else None)
+            for number, item in enumerate(inputs)
+        ]
+        similarities = self._similarities(inputs, gathered)
+        weighed = []
+        for (text, candidates), near in zip(gathered, similarities, strict=True):
+            extractor = FeatureExtractor(text, self._corpus, candidates, self._settled, near)
+            weighed.append((text, [Weighed(entry, extractor.vector(entry)) for entry in candidates.values()]))
+        return weighed
+
+    def _candidates(
         self,
         item: TaggerInput,
         similar: Sequence[tuple[Tag, float]],
-        predicted: dict[int, TagPrediction] | None = None,
-    ) -> tuple[AnalysedText, list[Weighed]]:
+        predicted: dict[int, TagPrediction] | None,
+    ) -> tuple[AnalysedText, dict[str, Candidate]]:
+        """The text cut up and everything that any generator proposes for it, by normal form."""
         content = item.content
         language = language_of(content.language, content.text, self._language)
         text = self._analyser.analyse(content.title, content.body, language)
@@ -169,9 +184,31 @@ class Tagger:
                 self._matcher,
                 decides_all=self._parameters.closed_vocabulary,
             )
-        candidates = {form: candidate for form, candidate in pool.by_form.items() if not self._is_blocked(form)}
-        extractor = FeatureExtractor(text, self._corpus, candidates, self._settled)
-        return text, [Weighed(candidate, extractor.vector(candidate)) for candidate in candidates.values()]
+        return text, {form: found for form, found in pool.by_form.items() if not self._is_blocked(form)}
+
+    def _similarities(
+        self, inputs: Sequence[TaggerInput], gathered: Sequence[tuple[AnalysedText, Mapping[str, Candidate]]]
+    ) -> list[dict[str, float]]:
+        """For each input: how near the phrases found in it are to its vector, by normal form."""
+        similarities: list[dict[str, float]] = [{} for _ in inputs]
+        by_model: dict[str, list[int]] = defaultdict(list)
+        for number, item in enumerate(inputs):
+            if item.vector is not None and item.model is not None:
+                by_model[item.model].append(number)
+        for model, numbers in by_model.items():
+            found = [[entry for entry in gathered[number][1].values() if entry.occurrences] for number in numbers]
+            names = list(dict.fromkeys(entry.name for entries in found for entry in entries))
+            vectors = self._encode_phrases(model, names) if self._encode_phrases and names else None
+            if vectors is None:
+                continue
+            row_of = {name: row for row, name in enumerate(names)}
+            for number, entries in zip(numbers, found, strict=True):
+                rows = [row_of[entry.name] for entry in entries]
+                near = standing(vectors[rows] @ np.asarray(inputs[number].vector, np.float32))
+                similarities[number] = {
+                    entry.normal_form: float(value) for entry, value in zip(entries, near, strict=True)
+                }
+        return similarities
 
     def _proposal(
         self, text: AnalysedText, entry: Weighed, value: float, by_rule: bool, told: Mapping[str, float]
