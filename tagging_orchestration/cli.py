@@ -18,6 +18,7 @@ from tagging_orchestration.commands import (
     models,
     runs,
     status,
+    tag_file,
     ui,
     vocabulary,
 )
@@ -124,6 +125,7 @@ main.section(
     content.history,
     content.similar,
     vocabulary.vocabulary,
+    tag_file.tag_file,
 )
 main.section("Learn", feedback.feedback, feedback.review, models.models, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)

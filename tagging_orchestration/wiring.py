@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tagging_orchestration.clients.embedder import RoutedEmbedder
     from tagging_orchestration.clients.language import LibraryLanguageTools
-    from tagging_orchestration.core.engine import Stores, TaggingEngine
+    from tagging_orchestration.core.engine import Models, Stores, TaggingEngine
     from tagging_orchestration.core.ports import Embedder
     from tagging_orchestration.core.vocabulary.merge import Matcher
     from tagging_orchestration.core.vocabulary.normalise import Normaliser
@@ -95,7 +95,12 @@ class Project:
     @cached_property
     def engine(self) -> TaggingEngine:
         """The one tagging engine."""
-        return self._engine(self.stores, self.embedder, self.settings)
+        return self._engine(self.stores, self.models, self.settings)
+
+    @cached_property
+    def models(self) -> Models:
+        """Everything that judges text; none of it needs the database."""
+        return self._models(self.embedder, self.settings)
 
     def sandbox(self, settings: Settings) -> TaggingEngine:
         """An engine under other settings that reads the project and writes nothing, for experiments."""
@@ -112,21 +117,26 @@ class Project:
             corpus=experiments.SandboxCorpus(self.pool),
             versions=experiments.SandboxVersions(self.pool),
         )
-        return self._engine(stores, embedder, settings)
+        return self._engine(stores, self._models(embedder, settings), settings)
 
-    def _engine(self, stores: Stores, embedder: Embedder, settings: Settings) -> TaggingEngine:
+    def _models(self, embedder: Embedder, settings: Settings) -> Models:
         from tagging_orchestration.clients.ranker import load_ranker_weights
         from tagging_orchestration.clients.rules_file import load_rules
-        from tagging_orchestration.core.engine import Models, TaggingEngine
+        from tagging_orchestration.core.engine import Models
+
+        return Models(
+            embedder=embedder,
+            language=self.language,
+            rules=load_rules(settings.rules_file),
+            ranker=load_ranker_weights(settings.ranker_file),
+        )
+
+    def _engine(self, stores: Stores, models: Models, settings: Settings) -> TaggingEngine:
+        from tagging_orchestration.core.engine import TaggingEngine
 
         return TaggingEngine(
             stores,
-            Models(
-                embedder=embedder,
-                language=self.language,
-                rules=load_rules(settings.rules_file),
-                ranker=load_ranker_weights(settings.ranker_file),
-            ),
+            models,
             settings.tagger,
             fold_chinese_script=settings.vocabulary.fold_chinese_script,
             batch_size=settings.runs.batch_size,

@@ -458,7 +458,8 @@ def cluster(source: Path, target: Path) -> None:
     """
     from dataclasses import asdict
 
-    from tagging_orchestration.clients.names_file import read_names, write_rows
+    from tagging_orchestration.clients.json_lines import write_rows
+    from tagging_orchestration.clients.names_file import read_names
     from tagging_orchestration.core.vocabulary.listed import cluster_names
     from tagging_orchestration.wiring import Project
 
