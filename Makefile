@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run ui test lint bench constraints clean reset
+.PHONY: help run ui test lint bench quality constraints clean reset
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,7 @@ help:
 	@echo "make test [ARGS=...]    run the tests"
 	@echo "make lint               check style and types"
 	@echo "make bench [INPUT=path] measure speed from a file to published tags"
+	@echo "make quality DATA=dir   compare tags, merging and learning with other taggers on labelled sets"
 	@echo "make constraints        pin what is installed now in constraints.txt"
 	@echo "make reset              delete the state (.tagging), after asking"
 	@echo "make clean              delete the virtual environment, the tests' servers and caches"
@@ -37,6 +38,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/end_to_end.py --input "$${INPUT:-tagging_orchestration/demo/sample_contents.jsonl}"
+
+quality: $(INSTALLED)
+	@test -n "$(DATA)" || { echo "make quality DATA=dir: a folder with labelled sets (docs/quality.md)" >&2; exit 2; }
+	@$(BIN)/python -m benchmarks.quality --data "$(DATA)" --out "$${OUT:-.}"
 
 # Without local version labels such as +cpu, which exist for one kind of machine only.
 constraints: $(INSTALLED)
