@@ -16,9 +16,9 @@ SHOWN = 20
 
 
 class CareConfig(dg.Config):
-    """`everything`: look at all pairs of tags, not only at those with a changed one, and for broader tags and splits
-    to propose. `retire_unused`: also retire machines' tags that nobody carries and nothing happened to for
-    `vocabulary.retire_after_days`."""
+    """`everything`: look at all pairs of tags, not only at those with a changed one, and for broader tags and
+    splits to propose. `retire_unused`: also retire machines' tags that nobody carries and nothing happened to
+    for `vocabulary.retire_after_days`."""
 
     everything: bool = False
     retire_unused: bool = False
