@@ -162,6 +162,7 @@ def _tagger(
         weights=load_ranker_weights(),
         calibration=state.calibration,
         classifier=state.classifier,
+        encode_phrases=embedder.encode_phrases,
     )
     return tagger, vocabulary
 
@@ -312,7 +313,7 @@ def _learn(
         if "classifier" not in proposal.features
     ]
     learned = [row for row in state.judged if not is_held_out(row.content_id)]
-    candidate = fit_calibration(learned, staged)
+    candidate = fit_calibration(learned, staged, generosity=TaggerSettings().generosity)
     if compare(candidate, state.calibration, state.judged)["no_worse"]:
         state.calibration = candidate
     numbers = sorted(number for number, said in state.verdicts.items() if any(said.values()))

@@ -6,6 +6,7 @@ is committed by the store it is handed to; no transaction is open while a model 
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -138,6 +139,7 @@ class TaggingEngine:
         self.normaliser = Normaliser(models.language, fold_chinese_script)
         self._version_ids: dict[str, int] = {}
         self._classifiers: dict[str, TagClassifier] = {}
+        self._rankers: dict[str, RankerWeights] = {}
 
     # ------------------------------------------------------------------------------------------ versions
 
@@ -157,6 +159,9 @@ class TaggingEngine:
         classifiers = self.stores.trained_models.active_versions(ModelKind.CLASSIFIER)
         if classifiers:
             components["classifier"] = dict(classifiers)
+        rankers = self.stores.trained_models.active_versions(ModelKind.RANKER)
+        if rankers:
+            components["adapted_ranker"] = dict(rankers)
         return components
 
     @property
@@ -320,7 +325,7 @@ class TaggingEngine:
             vocabulary=self.stores.vocabulary.load(organization_id),
             rules=self.models.rules,
             corpus=self.corpus(organization_id),
-            weights=self.models.ranker,
+            weights=self.ranker(organization_id),
             calibration=self.stores.feedback.calibrations().get(organization_id, IDENTITY),
             classifier=self.classifier(organization_id),
             encode_phrases=self.models.embedder.encode_phrases,
@@ -341,6 +346,23 @@ class TaggingEngine:
                 return None
             payload = self.stores.trained_models.payload(model.id)
             known = self._classifiers[organization_id] = TagClassifier.from_bytes(payload, self.models.language)
+        return known
+
+    def ranker(self, organization_id: str) -> RankerWeights:
+        """The weights adapted to the organisation's tags where they are in use, else the configured ones.
+
+        Raises ConfigurationError when the stored ones are of another version of this project.
+        """
+        version = self.stores.trained_models.active_versions(ModelKind.RANKER).get(organization_id)
+        if version is None:
+            return self.models.ranker
+        known = self._rankers.get(version)
+        if known is None:
+            model = self.stores.trained_models.active(organization_id, ModelKind.RANKER)
+            if model is None:
+                return self.models.ranker
+            data = json.loads(self.stores.trained_models.payload(model.id))
+            known = self._rankers[version] = RankerWeights.from_mapping(data, f"trained model {model.id}")
         return known
 
     def corpus(self, organization_id: str) -> CorpusStatistics:

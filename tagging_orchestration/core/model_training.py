@@ -6,12 +6,13 @@ Contents are held out by a hash of their text, so that no model is ever judged o
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tagging_orchestration.core.engine import TaggingEngine
+from tagging_orchestration.core.engine import Models, TaggingEngine
 from tagging_orchestration.core.errors import ConfigurationError, TooFewLabels
 from tagging_orchestration.core.models import (
     LabelledContent,
@@ -23,11 +24,15 @@ from tagging_orchestration.core.models import (
     TrainedModel,
 )
 from tagging_orchestration.core.ports import Progress
+from tagging_orchestration.core.tagging.adaptation import MINIMUM_TEXTS
 from tagging_orchestration.core.tagging.classifier.bases import TagProfile
-from tagging_orchestration.core.tagging.classifier.evaluation import Comparison, compare
+from tagging_orchestration.core.tagging.classifier.evaluation import Comparison, Scores, compare
 from tagging_orchestration.core.tagging.classifier.model import FORMAT, Example, TagClassifier
 from tagging_orchestration.core.tagging.classifier.texts import ClassifierText
 from tagging_orchestration.core.tagging.classifier.training import train_classifier
+from tagging_orchestration.core.tagging.corpus_tagger import CorpusTagger, Text
+from tagging_orchestration.core.tagging.ranking import RankerWeights
+from tagging_orchestration.core.tagging.tagger import TAGGER_CODE_VERSION
 from tagging_orchestration.core.vocabulary.index import Vocabulary
 
 # One labelled content in so many is held out.
@@ -36,6 +41,7 @@ TAGS_IN_METRICS = 200
 # Training costs texts × tags: at these bounds it takes hours. The newest texts and the most used tags stay.
 MOST_TEXTS = 30_000
 MOST_TAGS = 2_000
+MOST_RANKED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +114,65 @@ def train_tag_classifier(engine: TaggingEngine, organization_id: str, actor: str
     return Training(organization_id, model.kind, model, True, comparison.reason, comparison)
 
 
+def train_ranker(engine: TaggingEngine, organization_id: str, actor: str, progress: Progress) -> Training:
+    """Move the shipped ranker weights towards what people tagged; they take over if they are no worse.
+
+    The newest MOST_RANKED labelled contents teach, since a ranker has few weights. Labels that were trained from
+    before cost a look-up.
+    """
+    models = engine.stores.trained_models
+    base = f"{engine.models.ranker.version}:{TAGGER_CODE_VERSION}:{engine.models.embedder.fingerprint}"
+    version = _version(models.labels_fingerprint(organization_id), base)
+    known = models.find(organization_id, ModelKind.RANKER, version)
+    if known is not None:
+        return Training(organization_id, known.kind, known, False, "the labels are those of the last training")
+    vocabulary = engine.stores.vocabulary.load(organization_id)
+    labelled = [
+        content for content in _resolved(models.labelled_contents(organization_id), vocabulary) if content.labels
+    ]
+    learned = [content for content in labelled if not is_held_out(content.text_hash)][-MOST_RANKED:]
+    held_out = [content for content in labelled if is_held_out(content.text_hash)][-MOST_RANKED:]
+    if len(learned) < MINIMUM_TEXTS:
+        reason = f"{len(learned)} contents with people's tags to learn from: at least {MINIMUM_TEXTS} are needed"
+        return Training(organization_id, ModelKind.RANKER, None, False, reason)
+    texts, asked = ([_as_text(content, vocabulary) for content in part] for part in (learned, held_out))
+    progress(0, 2)
+    present = CorpusTagger(
+        _with_ranker(engine, engine.ranker(organization_id)), engine.normaliser, engine.parameters
+    )
+    shipped = CorpusTagger(engine.models, engine.normaliser, engine.parameters)
+    weights = shipped.learn(texts).adapted()
+    progress(1, 2)
+    changed = CorpusTagger(_with_ranker(engine, weights), engine.normaliser, engine.parameters)
+    found = [
+        [{assignment.name for assignment in assignments} for assignments in tagger.learn(texts).tag(asked)]
+        for tagger in (changed, present)
+    ]
+    # Most tags of an open vocabulary are on one held-out text or none: their mean says nothing.
+    comparison = compare(found[0], found[1], [set(text.tags) for text in asked], macro=False)
+    progress(2, 2)
+    model = models.add(
+        NewModel(
+            organization_id,
+            ModelKind.RANKER,
+            version,
+            json.dumps(weights.to_mapping()).encode(),
+            {"texts": len(learned), "labels": sum(len(text.tags) for text in texts)},
+            {
+                "no_worse": comparison.no_worse,
+                "reason": comparison.reason,
+                "new": _micro_macro(comparison.new),
+                "old": _micro_macro(comparison.old),
+            },
+        )
+    )
+    if comparison.no_worse:
+        model = models.promote(model.id, actor)
+    return Training(organization_id, model.kind, model, True, comparison.reason, comparison)
+
+
 # Every kind of model that is trained from people's tags, in order.
-TRAINERS: tuple[Trainer, ...] = (train_tag_classifier,)
+TRAINERS: tuple[Trainer, ...] = (train_tag_classifier, train_ranker)
 
 
 def is_held_out(text_hash: str) -> bool:
@@ -230,6 +293,21 @@ def _is_peoples(tag: Tag) -> bool:
 def _name(key: str, vocabulary: Vocabulary) -> str:
     tag = vocabulary.tags.get(int(key))
     return tag.name if tag else key
+
+
+def _as_text(content: LabelledContent, vocabulary: Vocabulary) -> Text:
+    """The content as a labelled text, its tags by name."""
+    names = (vocabulary.tags[tag_id].name for tag_id in sorted(content.labels))
+    return Text(content.content_id, content.title, content.body, tuple(names))
+
+
+def _with_ranker(engine: TaggingEngine, weights: RankerWeights) -> Models:
+    return replace(engine.models, ranker=weights)
+
+
+def _micro_macro(scores: Scores | None) -> dict[str, float]:
+    """What `tagging models` shows of a comparison; single tags say little of a ranker."""
+    return {"texts": scores.texts, "micro_f1": scores.micro_f1, "macro_f1": scores.macro_f1} if scores else {}
 
 
 def _version(labels: str, embedding: str) -> str:

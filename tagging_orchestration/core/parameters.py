@@ -17,7 +17,7 @@ class Strict(BaseModel):
 class TaggerSettings(Strict):
     """Bounds and thresholds of one content's tags."""
 
-    min_tags: int = Field(default=3, ge=0)
+    min_tags: int = Field(default=2, ge=0)
     max_tags: int = Field(default=10, gt=0)
     min_confidence: float = Field(default=0.03, ge=0, le=1)
     generosity: float = Field(default=2.0, ge=0, description="tags people give beside those proposed, as a share")

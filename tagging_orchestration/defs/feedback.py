@@ -130,7 +130,8 @@ def confidence_calibration(context: dg.AssetExecutionContext, tagging: Tagging) 
     project = tagging.project
     organizations = sorted({project.settings.organization_id, *judged_organizations(project.pool)})
     actor = tagging.context(context).actor
-    refits = [refit_calibration(project.pool, organization_id, actor) for organization_id in organizations]
+    generosity = project.settings.tagger.generosity
+    refits = [refit_calibration(project.pool, name, actor, generosity) for name in organizations]
     own = next(refit for refit in refits if refit.organization_id == project.settings.organization_id)
     extremes = sorted(own.calibration.tags.items(), key=lambda item: item[1])
     return dg.MaterializeResult(

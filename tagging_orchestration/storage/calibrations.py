@@ -41,7 +41,7 @@ class Refit:
     judged: tuple[JudgedProposal, ...] = ()
 
 
-def refit_calibration(pool: ConnectionPool, organization_id: str, actor: str) -> Refit:
+def refit_calibration(pool: ConnectionPool, organization_id: str, actor: str, generosity: float = 0.0) -> Refit:
     """Fit the answers that are not held out, and promote the result if it is no worse on those that are.
 
     Answers that were fitted before cost a look-up.
@@ -55,7 +55,7 @@ def refit_calibration(pool: ConnectionPool, organization_id: str, actor: str) ->
         active = known.status is ModelStatus.ACTIVE
         return Refit(organization_id, len(judged), False, active, calibration, known.metrics, tuple(judged))
     train = [row for row in judged if not is_held_out(row.content_id)]
-    candidate = fit_calibration(train, staged_proposals(pool, organization_id), version)
+    candidate = fit_calibration(train, staged_proposals(pool, organization_id), version, generosity=generosity)
     present = PostgresFeedbackStore(pool).calibrations().get(organization_id, Calibration())
     metrics = compare(candidate, present, judged)
     if not train:

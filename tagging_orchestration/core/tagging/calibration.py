@@ -84,12 +84,16 @@ IDENTITY = Calibration()
 
 
 def fit_calibration(
-    judged: Sequence[JudgedProposal], staged: Sequence[JudgedProposal] = (), version: str = ""
+    judged: Sequence[JudgedProposal],
+    staged: Sequence[JudgedProposal] = (),
+    version: str = "",
+    *,
+    generosity: float = 0.0,
 ) -> Calibration:
     """The calibration that people's answers ask for; deterministic, the identity without answers.
 
     `staged` is a sample of present proposals (their `accepted` is not read), on which the threshold with the
-    largest expected F1 is sought once there are `THRESHOLD_ANSWERS` answers.
+    largest expected F1 is sought once there are `THRESHOLD_ANSWERS` answers; `generosity` as in `selection`.
     """
     version = version or judgement_fingerprint(judged)
     if not judged:
@@ -132,16 +136,18 @@ def fit_calibration(
     )
     if len(judged) < THRESHOLD_ANSWERS or not staged:
         return calibration
-    return _with_threshold(calibration, staged)
+    return _with_threshold(calibration, staged, generosity)
 
 
-def best_threshold(probabilities: Sequence[float]) -> float:
+def best_threshold(probabilities: Sequence[float], generosity: float = 0.0) -> float:
     """The confidence from which on to decide for a tag, so that the expected F1 over all of them is largest.
 
     With calibrated probabilities that is half the F1 reached (Lipton, Elkan and Naryanaswamy 2014); bounded.
+    People are expected to give the tags proposed, by their probability, times 1 + `generosity`.
     """
     ordered = np.sort(np.asarray(probabilities, float))[::-1]
-    expected = 2 * np.cumsum(ordered) / (np.arange(1, len(ordered) + 1) + ordered.sum())
+    wanted = (1 + generosity) * ordered.sum()
+    expected = 2 * np.cumsum(ordered) / (np.arange(1, len(ordered) + 1) + wanted)
     low, high = THRESHOLD_BOUNDS
     return round(float(np.clip(expected.max(initial=0.0) / 2, low, high)), _DIGITS)
 
@@ -206,14 +212,14 @@ def compare(candidate: Calibration, present: Calibration, judged: Sequence[Judge
     }
 
 
-def _with_threshold(calibration: Calibration, staged: Sequence[JudgedProposal]) -> Calibration:
+def _with_threshold(calibration: Calibration, staged: Sequence[JudgedProposal], generosity: float) -> Calibration:
     from dataclasses import replace
 
     corrected = []
     for row in staged:
         raw = _log_odds(row.confidence) - row.shift
         corrected.append(calibration.probability(1 / (1 + math.exp(-raw)), str(row.method), row.normal_form))
-    return replace(calibration, threshold=best_threshold(corrected))
+    return replace(calibration, threshold=best_threshold(corrected, generosity))
 
 
 def _log_odds(probability: float) -> float:

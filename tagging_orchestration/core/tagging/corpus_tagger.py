@@ -22,7 +22,7 @@ from tagging_orchestration.core.models import (
     TaggerInput,
 )
 from tagging_orchestration.core.parameters import TaggerSettings
-from tagging_orchestration.core.tagging.adaptation import Choices, adapt
+from tagging_orchestration.core.tagging.adaptation import MINIMUM_TEXTS, Choices, adapt
 from tagging_orchestration.core.tagging.classifier.bases import TagProfile
 from tagging_orchestration.core.tagging.classifier.model import Example, TagClassifier
 from tagging_orchestration.core.tagging.classifier.texts import ClassifierText
@@ -82,8 +82,8 @@ class _Vectors:
 class CorpusTagger:
     """The tagger of the pipeline over a vocabulary, corpus statistics and models made from given texts.
 
-    `fit` learns from labelled texts: their tags as people's vocabulary, a classifier of these tags, neighbours
-    and, unless `closed`, the ranker's weights. `closed`: no tag is proposed that is not in the vocabulary.
+    `learn` takes people's tags on labelled texts as vocabulary and as neighbours' votes; `fit` also trains from
+    them a classifier and, unless `closed`, the ranker's weights. `closed`: only the vocabulary is proposed from.
     """
 
     def __init__(self, models: Models, normaliser: Normaliser, parameters: TaggerSettings | None = None) -> None:
@@ -103,14 +103,29 @@ class CorpusTagger:
     ) -> CorpusTagger:
         """Learn from people's tags. Either may be empty; with neither, tags come from the texts alone."""
         self._parameters = self._parameters.model_copy(update={"closed_vocabulary": closed})
-        self._labelled = list(labelled)
-        self._learn_vocabulary(vocabulary)
+        self.learn(labelled, vocabulary)
         if self._labelled:
-            self._vectors = self._encode(self._labelled)
             self._classifier = self._train_classifier()
             if not closed:
-                self._weights = self._adapt()
+                self._weights = self.adapted()
         return self
+
+    def learn(self, labelled: Sequence[Text], vocabulary: Iterable[KnownTag] = ()) -> CorpusTagger:
+        """Take over people's tags without training anything."""
+        self._labelled = list(labelled)
+        self._learn_vocabulary(vocabulary)
+        self._vectors = self._encode(self._labelled)
+        return self
+
+    def adapted(self) -> RankerWeights:
+        """The ranker's weights moved towards people's choices on the learned texts, each judged as if unseen.
+
+        The weights themselves where there are fewer than `adaptation.MINIMUM_TEXTS` of them.
+        """
+        if len(self._labelled) < MINIMUM_TEXTS:
+            return self._models.ranker
+        choices = [choice for fold in range(_FOLDS) for choice in self._choices(fold)]
+        return adapt(self._models.ranker, choices)
 
     def tag(self, texts: Sequence[Text]) -> list[list[Assignment]]:
         """What each text would be assigned, best first; new tags stand as if admitted, with id 0."""
@@ -161,13 +176,16 @@ class CorpusTagger:
         aliases: dict[int, list[str]] = {}
         for form, tag_id in self._aliases.items():
             aliases.setdefault(tag_id, []).append(form)
+        uses = Counter(form for text in self._labelled for form in self._forms(text))
+        # Of a tag that one text has little can be learned; a closed vocabulary is judged whole, by its names.
+        known = [tag for form, tag in self._tags.items() if self._parameters.closed_vocabulary or uses[form] > 1]
         profiles = [
             TagProfile(
                 str(tag.id),
                 (tag.name, *aliases.get(tag.id, ())),
                 {model: vectors[tag.id] for model, vectors in rows.items() if tag.id in vectors},
             )
-            for tag in self._tags.values()
+            for tag in known
         ]
         labels = [[str(self._tags[form].id) for form in self._forms(text)] for text in self._labelled]
         try:
@@ -175,35 +193,28 @@ class CorpusTagger:
         except TooFewLabels:
             return None
 
-    def _adapt(self) -> RankerWeights:
-        """The ranker's weights moved towards people's choices on the labelled texts, each judged as if unseen."""
-        corpus = self._corpus(self._labelled)
-        choices: list[Choices] = []
-        for fold in range(_FOLDS):
-            mine = [number for number in range(len(self._labelled)) if number % _FOLDS == fold]
-            others = [number for number in range(len(self._labelled)) if number % _FOLDS != fold]
-            uses = Counter(form for number in others for form in self._forms(self._labelled[number]))
-            tags = [replace(tag, usage_count=uses[form]) for form, tag in self._tags.items() if uses[form]]
-            carried = [
-                () if number % _FOLDS == fold else self._forms(text) for number, text in enumerate(self._labelled)
-            ]
-            inputs = [
-                self._input(
-                    number, self._labelled[number], self._vectors, self._neighbours(self._vectors, number, carried)
-                )
-                for number in mine
-            ]
-            weighed = self._tagger(corpus, tags, None).weigh(inputs)
-            for number, (text, entries) in zip(mine, weighed, strict=True):
-                wanted = set(self._forms(self._labelled[number]))
-                choices.append(
-                    Choices(
-                        text.conversational,
-                        [entry.features for entry in entries],
-                        [entry.candidate.normal_form in wanted for entry in entries],
-                    )
-                )
-        return adapt(self._models.ranker, choices)
+    def _choices(self, fold: int) -> list[Choices]:
+        """People's choices on the texts of one fold, beside the tags and neighbours of the others."""
+        mine = [number for number in range(len(self._labelled)) if number % _FOLDS == fold]
+        carried = [
+            () if number % _FOLDS == fold else self._forms(text) for number, text in enumerate(self._labelled)
+        ]
+        uses = Counter(form for forms in carried for form in forms)
+        tags = [replace(tag, usage_count=uses[form]) for form, tag in self._tags.items() if uses[form]]
+        inputs = [
+            self._input(
+                number, self._labelled[number], self._vectors, self._neighbours(self._vectors, number, carried)
+            )
+            for number in mine
+        ]
+        weighed = self._tagger(self._corpus([]), tags, None).weigh(inputs)
+        choices = []
+        for number, (text, entries) in zip(mine, weighed, strict=True):
+            wanted = set(self._forms(self._labelled[number]))
+            features = [entry.features for entry in entries]
+            chosen = [entry.candidate.normal_form in wanted for entry in entries]
+            choices.append(Choices(text.conversational, features, chosen))
+        return choices
 
     # ------------------------------------------------------------------------------------------- tagging
 

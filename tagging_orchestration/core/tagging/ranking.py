@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tagging_orchestration.core.errors import ConfigurationError
@@ -46,6 +46,10 @@ class RankerWeights:
                 f"{where}: weights for unknown features {', '.join(unknown)}; train them with this version"
             )
         return weights
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Inverse of `from_mapping`, ready for JSON."""
+        return asdict(self)
 
     def blend(self, conversational: float) -> BlendedWeights:
         """The weights for a text of this style (0 formal, 1 conversational)."""

@@ -55,9 +55,13 @@ def evaluate(predicted: Sequence[AbstractSet[str]], wanted: Sequence[AbstractSet
 
 
 def compare(
-    new: Sequence[AbstractSet[str]], old: Sequence[AbstractSet[str]] | None, wanted: Sequence[AbstractSet[str]]
+    new: Sequence[AbstractSet[str]],
+    old: Sequence[AbstractSet[str]] | None,
+    wanted: Sequence[AbstractSet[str]],
+    *,
+    macro: bool = True,
 ) -> Comparison:
-    """Whether the new predictions are no worse, by micro and by macro F1.
+    """Whether the new predictions are no worse, by micro and, unless `macro` is off, by macro F1.
 
     Fewer than LEAST_HELD_OUT texts prove nothing. The tolerance is one standard error of the difference, from
     resampled texts (paired bootstrap). Without an old classifier the new one has to get anything right.
@@ -76,10 +80,10 @@ def compare(
     new_micro, new_macro = _Table(new, wanted).scores(weights)
     old_micro, old_macro = _Table(old, wanted).scores(weights)
     reasons, no_worse = [], True
-    for name, gain, spread in (
-        ("micro", scored.micro_f1 - before.micro_f1, float(np.std(new_micro - old_micro))),
-        ("macro", scored.macro_f1 - before.macro_f1, float(np.std(new_macro - old_macro))),
-    ):
+    figures = [("micro", scored.micro_f1 - before.micro_f1, float(np.std(new_micro - old_micro)))]
+    if macro:
+        figures.append(("macro", scored.macro_f1 - before.macro_f1, float(np.std(new_macro - old_macro))))
+    for name, gain, spread in figures:
         no_worse &= gain >= -_TOLERANCE * spread
         reasons.append(f"{name} F1 {gain:+.3f} (standard error {spread:.3f})")
     return Comparison(scored, before, no_worse, ", ".join(reasons))
