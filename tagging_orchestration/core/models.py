@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 DEFAULT_ORGANIZATION = "default"
 
