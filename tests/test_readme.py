@@ -38,7 +38,7 @@ def commands_named() -> set[str]:
     spans = re.findall(r"`([^`\n]+)`", README) + fenced("sh").splitlines()
     found = set()
     for span in spans:
-        match = re.match(r"(?:\.venv/bin/)?tagging ([a-z]+)(?: ([a-z|]+))?", span.replace("\\|", "|"))
+        match = re.match(r"(?:\.venv/bin/)?tagging ([a-z][a-z-]*)(?: ([a-z|]+))?", span.replace("\\|", "|"))
         if match:
             found |= {f"{match[1]} {second}" for second in (match[2] or "").split("|")}
     return found
@@ -53,7 +53,7 @@ def test_commands_exist(words):
         assert second in command.commands, f"tagging {words}"
 
 
-@pytest.mark.parametrize("option", sorted(set(re.findall(r"`tagging [a-z]+[^`]*?(--[a-z-]+)", README))))
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"`tagging [a-z-]+[^`]*?(--[a-z-]+)", README))))
 def test_options_exist(option):
     names = {name for command in walk(main) for param in command.params for name in param.opts}
     assert option in names | {"--help"}
