@@ -39,10 +39,12 @@ def read_rows(file: Path, parse: Callable[[Mapping[str, Any]], Row]) -> list[Row
 
 
 def write_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line. Raises SourceError when the file cannot be written."""
+    """Write one JSON object a line, the whole file or nothing. Raises SourceError when it cannot be written."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    unfinished = file.with_name(f"{file.name}.part")
     try:
-        file.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(file)
     except OSError as error:
         raise SourceError(f"{file} cannot be written: {error.strerror}") from None
 
