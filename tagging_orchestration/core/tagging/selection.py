@@ -79,7 +79,7 @@ def select(
         refused = likely < _bound(best, parameters)
         if refused and (enough or CLASSIFIER_THRESHOLD in best.proposal.features):
             continue
-        if enough and likely <= gained / (size + expected):
+        if enough and likely * (size + expected) <= gained:
             continue
         if not any(_is_part(best, other) for other in chosen):
             chosen.append(best)

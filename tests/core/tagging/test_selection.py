@@ -130,3 +130,38 @@ def test_selection_keeps_its_promises(rows, least, most, threshold, diversity) -
     people = {VOCABULARY.resolve(p.normal_form) for p in proposals if p.origin is Origin.HUMAN} - {None}
     assert {tag.id for tag in people if tag} == {a.tag_id for a in found if a.origin is Origin.HUMAN}
     assert found == select(generated(*reversed(proposals)), VOCABULARY, settings)
+
+
+def counted(name: str, confidence: float, count: int) -> Proposal:
+    """A proposal whose evidence says how often the text names it."""
+    evidence = (Evidence(Method.KEYPHRASE, 0.5, {"count": count}),)
+    form = NORMALISER.normal_form(name)
+    return Proposal(name, form, confidence, Method.KEYPHRASE, Origin.MACHINE, evidence)
+
+
+def test_a_list_ends_where_the_next_tag_would_make_it_worse() -> None:
+    sure = [proposal("word1", 0.9), proposal("word2", 0.8), proposal("word3", 0.2), proposal("word4", 0.2)]
+    bounds = {"min_tags": 0, "max_tags": 10, "min_confidence": 0.0}
+    assert chosen(*sure, **bounds, generosity=0.0) == ["word1", "word2"]
+    assert len(chosen(*sure, **bounds, generosity=5.0)) == 4
+    alike = [proposal(word, 0.2) for word in WORDS[:6]]
+    assert len(chosen(*alike, **bounds, generosity=0.0)) == 6
+
+
+def test_min_tags_fill_up_a_list_that_would_end_sooner() -> None:
+    sure = [proposal("word1", 0.9), proposal("word2", 0.1), proposal("word3", 0.1)]
+    assert chosen(*sure, min_tags=1, min_confidence=0.0, generosity=0.0) == ["word1"]
+    assert len(chosen(*sure, min_tags=3, min_confidence=0.0, generosity=0.0)) == 3
+
+
+def test_hopeless_proposals_make_no_list() -> None:
+    assert chosen(proposal("word1", 0.0), min_tags=0, min_confidence=0.0) == []
+
+
+def test_a_part_of_a_name_stands_for_itself_when_the_text_says_it_far_more_often() -> None:
+    whole = counted("machine learning", 0.9, 1)
+    assert chosen(whole, counted("learning", 0.8, 2)) == ["machine learning"]
+    assert chosen(whole, counted("learning", 0.8, 3)) == ["machine learning", "learning"]
+    chinese = counted("機器學習", 0.9, 1)
+    assert chosen(chinese, counted("學習", 0.8, 2)) == ["機器學習"]
+    assert chosen(chinese, counted("學習", 0.8, 3)) == ["機器學習", "學習"]
