@@ -9,10 +9,10 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from tagging_orchestration.core.engine import Models, TaggingEngine
+from tagging_orchestration.core.engine import TaggingEngine
 from tagging_orchestration.core.errors import ConfigurationError, TooFewLabels
 from tagging_orchestration.core.models import (
     LabelledContent,
@@ -137,16 +137,12 @@ def train_ranker(engine: TaggingEngine, organization_id: str, actor: str, progre
         return Training(organization_id, ModelKind.RANKER, None, False, reason)
     texts, asked = ([_as_text(content, vocabulary) for content in part] for part in (learned, held_out))
     progress(0, 2)
-    present = CorpusTagger(
-        _with_ranker(engine, engine.ranker(organization_id)), engine.normaliser, engine.parameters
-    )
-    shipped = CorpusTagger(engine.models, engine.normaliser, engine.parameters)
-    weights = shipped.learn(texts).adapted()
+    tagger = CorpusTagger(engine.models, engine.normaliser, engine.parameters).learn(texts)
+    weights = tagger.adapted()
     progress(1, 2)
-    changed = CorpusTagger(_with_ranker(engine, weights), engine.normaliser, engine.parameters)
     found = [
-        [{assignment.name for assignment in assignments} for assignments in tagger.learn(texts).tag(asked)]
-        for tagger in (changed, present)
+        [{assignment.name for assignment in assignments} for assignments in tagger.tag(asked, ranker)]
+        for ranker in (weights, _present_ranker(engine, organization_id))
     ]
     # Most tags of an open vocabulary are on one held-out text or none: their mean says nothing.
     comparison = compare(found[0], found[1], [set(text.tags) for text in asked], macro=False)
@@ -301,8 +297,12 @@ def _as_text(content: LabelledContent, vocabulary: Vocabulary) -> Text:
     return Text(content.content_id, content.title, content.body, tuple(names))
 
 
-def _with_ranker(engine: TaggingEngine, weights: RankerWeights) -> Models:
-    return replace(engine.models, ranker=weights)
+def _present_ranker(engine: TaggingEngine, organization_id: str) -> RankerWeights:
+    """The weights in use; the shipped ones where those are of another version of this project."""
+    try:
+        return engine.ranker(organization_id)
+    except ConfigurationError:
+        return engine.models.ranker
 
 
 def _micro_macro(scores: Scores | None) -> dict[str, float]:

@@ -165,3 +165,19 @@ def test_a_classifier_of_another_version_stops_tagging_with_a_way_out(project: P
     models.promote(model.id, "user:mei")
     with pytest.raises(ConfigurationError, match="train it anew or roll back"):
         project.engine.tagger(ORGANIZATION)
+
+
+def test_a_ranker_of_another_version_is_trained_anew(
+    project: Project, instance: dg.DagsterInstance, labelled: list[int]
+) -> None:
+    models = project.stores.trained_models
+    foreign = (
+        b'{"version": "old", "formal": {"gone": 1}, "conversational": {},'
+        b' "formal_bias": 0, "conversational_bias": 0}'
+    )
+    model = models.add(NewModel(ORGANIZATION, ModelKind.RANKER, "old", foreign, {}, {}))
+    models.promote(model.id, "user:mei")
+    with pytest.raises(ConfigurationError, match="unknown features gone"):
+        project.engine.tagger(ORGANIZATION)
+    assert materialise(instance).success
+    assert project.engine.ranker(ORGANIZATION).version != "old"

@@ -127,9 +127,13 @@ class CorpusTagger:
         choices = [choice for fold in range(_FOLDS) for choice in self._choices(fold)]
         return adapt(self._models.ranker, choices)
 
-    def tag(self, texts: Sequence[Text]) -> list[list[Assignment]]:
-        """What each text would be assigned, best first; new tags stand as if admitted, with id 0."""
-        tagger = self._tagger(self._corpus(texts), self._tags.values(), self._classifier)
+    def tag(self, texts: Sequence[Text], weights: RankerWeights | None = None) -> list[list[Assignment]]:
+        """What each text would be assigned, best first; new tags stand as if admitted, with id 0.
+
+        `weights` stand for the ranker's own, to compare rankers over the same vocabulary.
+        """
+        weights = weights or self._weights
+        tagger = self._tagger(self._corpus(texts), self._tags.values(), weights, self._classifier)
         vectors = self._encode(texts)
         vocabulary = self._vocabulary(self._tags.values())
         carried = [self._forms(text) for text in self._labelled]
@@ -207,7 +211,7 @@ class CorpusTagger:
             )
             for number in mine
         ]
-        weighed = self._tagger(self._corpus([]), tags, None).weigh(inputs)
+        weighed = self._tagger(self._corpus([]), tags, self._weights).weigh(inputs)
         choices = []
         for number, (text, entries) in zip(mine, weighed, strict=True):
             wanted = set(self._forms(self._labelled[number]))
@@ -218,7 +222,13 @@ class CorpusTagger:
 
     # ------------------------------------------------------------------------------------------- tagging
 
-    def _tagger(self, corpus: CorpusStatistics, tags: Iterable[Tag], classifier: TagClassifier | None) -> Tagger:
+    def _tagger(
+        self,
+        corpus: CorpusStatistics,
+        tags: Iterable[Tag],
+        weights: RankerWeights,
+        classifier: TagClassifier | None = None,
+    ) -> Tagger:
         return Tagger(
             parameters=self._parameters,
             language=self._models.language,
@@ -226,7 +236,7 @@ class CorpusTagger:
             vocabulary=self._vocabulary(tags),
             rules=self._models.rules,
             corpus=corpus,
-            weights=self._weights,
+            weights=weights,
             classifier=classifier,
             encode_phrases=self._models.embedder.encode_phrases,
         )
