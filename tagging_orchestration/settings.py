@@ -118,6 +118,67 @@ class RunSettings(Strict):
     owner: str = "team:tagging"
 
 
+class BusinessSource(Strict):
+    """Where the rows of one table of `raw` come from. `columns` names, for a column of ours, one of theirs;
+    `values` translates what a column says, such as their words for the status of an order."""
+
+    table: Literal[
+        "customers",
+        "products",
+        "orders",
+        "order_items",
+        "support_tickets",
+        "reviews",
+        "inventory",
+        "sessions",
+        "calendar",
+    ]
+    path: Path | None = None
+    url_env: str | None = Field(default=None, description="name of the variable that holds a Postgres URL")
+    query: str | None = None
+    columns: dict[str, str] = {}
+    values: dict[str, dict[str, str]] = {}
+    constants: dict[str, str] = Field(default={}, description="columns of ours that are the same in every row")
+    content_source: str | None = Field(
+        default=None, description="source of contents that holds the texts of tickets or reviews, by the same id"
+    )
+    encoding: str = "utf-8"
+    timezone: str | None = Field(default=None, description="of times without one; None: the business's")
+    date_format: str | None = None
+
+    @model_validator(mode="after")
+    def _one_location(self) -> BusinessSource:
+        if (self.path is None) == (self.query is None) or bool(self.query) != bool(self.url_env):
+            raise ValueError(f"business source {self.table}: give either a path, or url_env and a query")
+        return self
+
+
+class NotificationChannel(Strict):
+    """Somebody to tell of incidents. The address (an Apprise URL: mailto://, jsons://, slack://, ...) is a secret
+    and stands in the environment variable `url_env`; without one the channel writes to the log."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+    url_env: str | None = None
+    min_severity: Literal["info", "warning", "critical"] = "warning"
+
+
+class BusinessSettings(Strict):
+    """The business beside the tags: its time, money and people, and where its facts come from."""
+
+    demo: bool = Field(default=False, description="load the simulated shop whose texts are the sample contents")
+    timezone: str = "UTC"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    locale: Literal["en", "zh-Hant"] = "en"
+    opens_at: str = "09:00"
+    closes_at: str = "18:00"
+    open_weekdays: list[Annotated[int, Field(ge=0, le=6)]] = [1, 2, 3, 4, 5]
+    profile: dict[str, Any] = Field(default={}, description="goals, priorities, market: quoted, never invented")
+    sources: list[BusinessSource] = []
+    notify: list[NotificationChannel] = []
+    alert_hours: float = Field(default=24, gt=0, description="an alert not seen again for so long expires")
+    max_rejected_share: float = Field(default=0.2, ge=0, le=1, description="a load with more bad rows is refused")
+
+
 class Settings(BaseSettings):
     """The settings of one process. Build it with `get_settings`."""
 
@@ -142,6 +203,7 @@ class Settings(BaseSettings):
     gates: GateSettings = GateSettings()
     partitions: PartitionSettings = PartitionSettings()
     runs: RunSettings = RunSettings()
+    business: BusinessSettings = BusinessSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -167,6 +229,9 @@ class Settings(BaseSettings):
         if data.get("ranker_file"):
             data["ranker_file"] = root / Path(data["ranker_file"]).expanduser()
         data["sources"] = [_below(root, source) for source in data.get("sources") or []]
+        business = data.get("business")
+        if isinstance(business, dict) and business.get("sources"):
+            data["business"] = {**business, "sources": [_below(root, source) for source in business["sources"]]}
         return data
 
     @model_validator(mode="after")
