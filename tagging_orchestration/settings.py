@@ -136,8 +136,8 @@ class BusinessSource(Strict):
     path: Path | None = None
     url_env: str | None = Field(default=None, description="name of the variable that holds a Postgres URL")
     query: str | None = None
-    columns: dict[str, str] = {}
-    values: dict[str, dict[str, str]] = {}
+    columns: dict[str, str] = Field(default={}, description="column of ours: column of theirs")
+    values: dict[str, dict[str, str]] = Field(default={}, description="column of ours: {their word: our word}")
     constants: dict[str, str] = Field(default={}, description="columns of ours that are the same in every row")
     content_source: str | None = Field(
         default=None, description="source of contents that holds the texts of tickets or reviews, by the same id"
@@ -171,10 +171,10 @@ class BusinessSettings(Strict):
     locale: Literal["en", "zh-Hant"] = "en"
     opens_at: str = "09:00"
     closes_at: str = "18:00"
-    open_weekdays: list[Annotated[int, Field(ge=0, le=6)]] = [1, 2, 3, 4, 5]
+    open_weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field(default=[1, 2, 3, 4, 5], description="Sunday: 0")
     profile: dict[str, Any] = Field(default={}, description="goals, priorities, market: quoted, never invented")
-    sources: list[BusinessSource] = []
-    notify: list[NotificationChannel] = []
+    sources: list[BusinessSource] = Field(default=[], description="where the facts come from")
+    notify: list[NotificationChannel] = Field(default=[], description="whom to tell of incidents")
     alert_hours: float = Field(default=24, gt=0, description="an alert not seen again for so long expires")
     max_rejected_share: float = Field(default=0.2, ge=0, le=1, description="a load with more bad rows is refused")
 

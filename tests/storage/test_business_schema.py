@@ -92,7 +92,8 @@ def test_the_context_of_an_alert_is_frozen_and_its_life_recorded(pool: Connectio
         connection.execute("UPDATE dashboard_alerts SET business_context = '{}' WHERE id = %s", [one])
     with pool.connection() as connection:
         rows = connection.execute(
-            "SELECT event_type, after ->> 'is_active' FROM alert_events WHERE alert_id = %s ORDER BY event_id", [one]
+            "SELECT event_type, after ->> 'is_active' FROM alert_events WHERE alert_id = %s ORDER BY event_id",
+            [one],
         ).fetchall()
     assert rows == [("detected", "true"), ("seen", "true"), ("resolved", "false")]
     with pytest.raises(psycopg.errors.InsufficientPrivilege), pool.connection() as connection:
