@@ -171,7 +171,9 @@ class BusinessSettings(Strict):
     locale: Literal["en", "zh-Hant"] = "en"
     opens_at: str = "09:00"
     closes_at: str = "18:00"
-    open_weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field(default=[1, 2, 3, 4, 5], description="Sunday: 0")
+    open_weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field(
+        default=[1, 2, 3, 4, 5], description="Sunday is 0"
+    )
     profile: dict[str, Any] = Field(default={}, description="goals, priorities, market: quoted, never invented")
     sources: list[BusinessSource] = Field(default=[], description="where the facts come from")
     notify: list[NotificationChannel] = Field(default=[], description="whom to tell of incidents")
