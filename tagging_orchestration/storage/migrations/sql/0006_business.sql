@@ -504,3 +504,17 @@ CREATE TABLE analytics.notifications (
 );
 CREATE INDEX notifications_due ON analytics.notifications (next_attempt_at) WHERE status = 'queued';
 COMMENT ON COLUMN analytics.notifications.channel IS 'name of a channel in tagging.yaml; its address is not stored';
+
+-- One refresh of metrics, alerts and insights, from start to end. What changed since the last one began is pending.
+CREATE TABLE analytics.business_runs (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organization_id text NOT NULL DEFAULT 'default',
+    run_id text,
+    rules_hash text NOT NULL DEFAULT '',
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    as_of date,
+    counts jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX business_runs_latest ON analytics.business_runs (organization_id, id DESC);
+COMMENT ON COLUMN analytics.business_runs.rules_hash IS 'of the dbt project: seeds, models and rules it ran with';
