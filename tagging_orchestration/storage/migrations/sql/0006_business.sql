@@ -511,10 +511,12 @@ CREATE TABLE analytics.business_runs (
     organization_id text NOT NULL DEFAULT 'default',
     run_id text,
     rules_hash text NOT NULL DEFAULT '',
-    started_at timestamptz NOT NULL,
-    finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz,
     as_of date,
     counts jsonb NOT NULL DEFAULT '{}'
 );
-CREATE INDEX business_runs_latest ON analytics.business_runs (organization_id, id DESC);
+CREATE INDEX business_runs_latest ON analytics.business_runs (organization_id, id DESC)
+    WHERE finished_at IS NOT NULL;
+CREATE INDEX business_runs_run ON analytics.business_runs (run_id);
 COMMENT ON COLUMN analytics.business_runs.rules_hash IS 'of the dbt project: seeds, models and rules it ran with';
