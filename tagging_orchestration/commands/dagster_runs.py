@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -85,7 +86,7 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
 
 
 class JobRunner:
-    """Executes jobs of the code location in this process and tells a display how they go."""
+    """Executes jobs of the code locations in this process and tells a display how they go."""
 
     def __init__(self, instance: dg.DagsterInstance, display: RunDisplay, *, verbose: bool = False) -> None:
         self._instance = instance
@@ -96,16 +97,22 @@ class JobRunner:
             logging.getLogger("dagster").setLevel(logging.CRITICAL)
 
     def run_job(
-        self, name: str, config: Mapping[str, Any] | None = None, partitions: tuple[str, str] | None = None
+        self,
+        name: str,
+        config: Mapping[str, Any] | None = None,
+        partitions: tuple[str, str] | None = None,
+        location: str = "tagging",
     ) -> JobOutcome:
-        """Run one job to its end. `partitions` are the first and the last key of a range, run as one.
+        """Run one job of a code location to its end. `partitions` are the first and the last key of a range, run
+        as one.
 
         A failed run is an outcome, not an exception.
         """
         import dagster as dg
 
-        from tagging_orchestration.definitions.tagging import defs
         from tagging_orchestration.defs.progress import DISPLAY
+
+        defs = import_module(f"tagging_orchestration.definitions.{location}").defs
 
         run_id = str(uuid4())
         tags = dict(TRIGGER)
