@@ -488,21 +488,40 @@ CREATE TABLE analytics.alert_silences (
 COMMENT ON TABLE analytics.alert_silences IS
     'What matches all columns given is still recorded as an alert, and notifies nobody.';
 
+-- The way from contents to the business: whose ticket or review a text is, of which order and product.
+CREATE VIEW analytics.content_facts AS
+SELECT
+    c.id AS content_id, c.organization_id, 'raw.support_tickets' AS fact_table, t.ticket_id AS fact_id,
+    t.customer_id, t.order_id, t.product_id
+FROM tagging.contents AS c
+JOIN raw.support_tickets AS t
+    ON t.organization_id = c.organization_id AND t.content_source = c.source
+    AND t.content_external_id = c.external_id
+UNION ALL
+SELECT c.id, c.organization_id, 'raw.reviews', r.review_id, r.customer_id, r.order_id, r.product_id
+FROM tagging.contents AS c
+JOIN raw.reviews AS r
+    ON r.organization_id = c.organization_id AND r.content_source = c.source
+    AND r.content_external_id = c.external_id;
+
 -- The outbox: one message an incident and channel, whatever crashes in between.
 CREATE TABLE analytics.notifications (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     organization_id text NOT NULL DEFAULT 'default',
     incident_id uuid NOT NULL REFERENCES analytics.alert_incidents (id),
     channel text NOT NULL,
-    status varchar(10) NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'sent', 'dead')),
+    status varchar(10) NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'sending', 'sent', 'dead')),
     attempts integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz NOT NULL DEFAULT now(),
+    claimed_at timestamptz,
     last_error text,
     created_at timestamptz NOT NULL DEFAULT now(),
     sent_at timestamptz,
     UNIQUE (incident_id, channel)
 );
-CREATE INDEX notifications_due ON analytics.notifications (next_attempt_at) WHERE status = 'queued';
+CREATE INDEX notifications_due ON analytics.notifications (next_attempt_at) WHERE status IN ('queued', 'sending');
+COMMENT ON COLUMN analytics.notifications.claimed_at IS
+    'when a sender took it: one that died meanwhile may have sent it, so it is never sent again unasked';
 COMMENT ON COLUMN analytics.notifications.channel IS 'name of a channel in tagging.yaml; its address is not stored';
 
 -- One refresh of metrics, alerts and insights, from start to end. What changed since the last one began is pending.
