@@ -25,7 +25,8 @@ ALLOWED = {
     "wiring": {"core", "settings", "storage", "clients", "postgres"},
     "experiments": {"core", "settings", "storage", "clients", "wiring"},
     "demo": {"core", "settings", "storage", "clients"},
-    "defs": {"core", "settings", "storage", "clients", "wiring", "experiments"},
+    "business_load": {"core", "settings", "storage", "clients", "demo"},
+    "defs": {"core", "settings", "storage", "clients", "wiring", "experiments", "business_load"},
     "definitions": {"defs"},
     "commands": {
         "core",

@@ -1,0 +1,84 @@
+"""Filling `raw` from where the settings say the facts of the business are: the user's tables, or the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tagging_orchestration.core.business.facts import TABLES, FactRow, FactTable, TableLoad
+from tagging_orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+    from tagging_orchestration.demo.shop import Shop
+    from tagging_orchestration.storage.business_facts import FactLoad
+
+DEMO = "demo"
+
+
+def load_business(
+    pool: ConnectionPool, settings: Settings, *, run_id: str | None, now: datetime
+) -> list[TableLoad]:
+    """Bring the profile of the business and the tables of `raw` up to date; one report a table and source.
+
+    A source that did not change is not read again. Without the demo, facts that the demo left are removed. Raises
+    SourceError when sources could not be read or had too many bad rows; all others are loaded by then.
+    """
+    from tagging_orchestration.storage.business_facts import save_profile
+
+    save_profile(pool, settings.organization_id, settings.business)
+    if settings.business.demo:
+        return _load_demo(pool, settings, run_id)
+    _remove_demo(pool, settings, run_id)
+    return _load_sources(pool, settings, run_id, now)
+
+
+def _load_sources(pool: ConnectionPool, settings: Settings, run_id: str | None, now: datetime) -> list[TableLoad]:
+    return []
+
+
+def _load_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -> list[TableLoad]:
+    from tagging_orchestration.demo.shop import DEFAULT_SEED, VERSION, simulate
+    from tagging_orchestration.storage.business_facts import is_loaded, load_facts
+
+    loads = [_demo_load(settings, table, run_id, f"{DEMO} {VERSION}.{DEFAULT_SEED}") for table in TABLES.values()]
+    if all(is_loaded(pool, load) for load in loads):
+        return [TableLoad(load.table.name, DEMO, skipped_unchanged_source=True) for load in loads]
+    shop = simulate()
+    return [load_facts(pool, load, shop_rows(shop, load.table)) for load in loads]
+
+
+def _remove_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -> None:
+    """Delete what the demo loaded: a shop that does not exist must not mix with one that does."""
+    from tagging_orchestration.demo.shop import simulate
+    from tagging_orchestration.storage.business_facts import remove_facts, was_loaded_from
+
+    loads = [_demo_load(settings, table, run_id, None) for table in TABLES.values()]
+    loads = [load for load in loads if was_loaded_from(pool, load)]
+    if loads:
+        shop = simulate()
+        for load in loads:
+            remove_facts(pool, load, shop_rows(shop, load.table))
+
+
+def _demo_load(settings: Settings, table: FactTable, run_id: str | None, fingerprint: str | None) -> FactLoad:
+    from tagging_orchestration.storage.business_facts import FactLoad
+
+    return FactLoad(
+        table=table,
+        organization_id=settings.organization_id,
+        location=DEMO,
+        fingerprint=fingerprint,
+        run_id=run_id,
+        timezone=settings.business.timezone,
+        currency=settings.business.currency,
+        max_rejected_share=settings.business.max_rejected_share,
+    )
+
+
+def shop_rows(shop: Shop, table: FactTable) -> Iterator[FactRow]:
+    """A simulated shop's facts of one table, as a source would give them."""
+    for number, fact in enumerate(getattr(shop, table.name), start=1):
+        yield FactRow(number, fact)
