@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tagging_orchestration.core.business.facts import TABLES, FactRow, FactTable, TableLoad
@@ -19,7 +19,7 @@ DEMO = "demo"
 
 
 def load_business(
-    pool: ConnectionPool, settings: Settings, *, run_id: str | None, now: datetime
+    pool: ConnectionPool, settings: Settings, *, run_id: str | None, now: datetime | None = None
 ) -> list[TableLoad]:
     """Bring the profile of the business and the tables of `raw` up to date; one report a table and source.
 
@@ -32,7 +32,7 @@ def load_business(
     if settings.business.demo:
         return _load_demo(pool, settings, run_id)
     _remove_demo(pool, settings, run_id)
-    return _load_sources(pool, settings, run_id, now)
+    return _load_sources(pool, settings, run_id, now or datetime.now(UTC))
 
 
 def _load_sources(pool: ConnectionPool, settings: Settings, run_id: str | None, now: datetime) -> list[TableLoad]:

@@ -323,7 +323,7 @@ def _load(
         )
         connection.execute(_FINISH_LOAD, _counts(report, load_id) | {"error": refusal})
         return report, refusal
-    notes = _notes(connection, load)
+    remarks = _remarks(connection, load)
     updated, inserted = _write(connection, load)
     report = TableLoad(
         table=load.table.name,
@@ -334,7 +334,7 @@ def _load(
         unchanged=rows_read - rejected - inserted - updated,
         rejected=rejected,
         collapsed=collapsed,
-        notes=notes,
+        remarks=remarks,
         load_id=load_id,
     )
     connection.execute(_FINISH_LOAD, _counts(report, load_id))
@@ -398,21 +398,21 @@ def _write(connection: Connection, load: FactLoad) -> tuple[int, int]:
     return updated, inserted
 
 
-def _notes(connection: Connection, load: FactLoad) -> tuple[str, ...]:
-    notes = []
+def _remarks(connection: Connection, load: FactLoad) -> tuple[str, ...]:
+    remarks = []
     if load.table.day is not None:
         missing = [day for (day,) in connection.execute(_missing_days(load), _values(load)).fetchall()]
         if said := _said(missing):
-            notes.append(f"raw.{load.table.name} has nothing on {said}")
+            remarks.append(f"raw.{load.table.name} has nothing on {said}")
     if "currency" in _columns(load.table):
         others = connection.execute(_OTHER_CURRENCIES, _values(load)).fetchall()
         if others:
             listed = ", ".join(f"{rows:,} in {currency}" for currency, rows in others[:EXAMPLES])
-            notes.append(
+            remarks.append(
                 f"{sum(rows for _, rows in others):,} rows of raw.{load.table.name} are not in {load.currency}:"
                 f" {listed}"
             )
-    return tuple(notes)
+    return tuple(remarks)
 
 
 def _missing_days(load: FactLoad) -> sql.Composed:

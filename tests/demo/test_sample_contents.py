@@ -23,6 +23,7 @@ INCIDENTS = {
     "faulty batch": ("2026-06-01", "2026-07-01", r"lid|leak|漏水|H26-0"),
     "price error": ("2026-08-12", "2026-08-16", r"398|price error|typo|標錯價"),
     "viral praise": ("2026-09-05", "2026-09-20", r"video|viral|pour over set|影片|手沖組|濾杯"),
+    "support backlog": ("2026-10-26", "2026-11-01", r"no reply|slow reply|slow to answer|回覆|回電|已讀不回"),
 }
 CONCEPTS = (
     "gooseneck kettle", "pour over", "hand grinder", "burr", "water temperature", "oolong", "cold brew",
@@ -70,7 +71,7 @@ def test_every_line_has_the_fields_it_should(items: list[dict]) -> None:
 
 
 def test_size_kinds_and_unique_ids(items: list[dict]) -> None:
-    assert 180 <= len(items) <= 230
+    assert 180 <= len(items) <= 250
     assert len({item["id"] for item in items}) == len(items)
     kinds = Counter(item["kind"] for item in items)
     assert set(kinds) == {"ticket", "review", "article", "product"}

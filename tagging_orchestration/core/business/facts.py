@@ -202,7 +202,7 @@ class Contradiction:
 @dataclass(frozen=True, slots=True)
 class TableLoad:
     """What one load of one table of `raw` did. `rows_read` is inserted + updated + unchanged + rejected;
-    `collapsed` of the unchanged were identical rows of one file, and `left_out` rows were not asked for. `notes`
+    `collapsed` of the unchanged were identical rows of one file, and `left_out` rows were not asked for. `remarks`
     say what a person should know though nothing is wrong with the rows: missing days, currencies."""
 
     table: str
@@ -214,7 +214,7 @@ class TableLoad:
     rejected: int = 0
     collapsed: int = 0
     left_out: int = 0
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     skipped_unchanged_source: bool = False
     load_id: int | None = None
 
