@@ -27,6 +27,8 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MPLBACKEND": "Agg",
+    # Test processes have terminals of different widths, or none.
+    "COLUMNS": "100",
 }
 
 import psutil

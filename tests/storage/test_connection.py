@@ -112,7 +112,7 @@ def test_transaction_pooling_makes_the_search_path_the_roles_default(
     try:
         migrate.upgrade(empty_database_url)
         with connect(empty_database_url) as session:
-            assert session.execute("SHOW search_path").fetchone() == ("tagging, public, extensions",)
+            assert session.execute("SHOW search_path").fetchone() == ("tagging, analytics, public, extensions",)
     finally:
         get_settings.cache_clear()
 
