@@ -25,8 +25,9 @@ ALLOWED = {
     "wiring": {"core", "settings", "storage", "clients", "postgres"},
     "experiments": {"core", "settings", "storage", "clients", "wiring"},
     "demo": {"core", "settings", "storage", "clients"},
+    "business_dbt": {"core", "settings", "storage"},
     "business_load": {"core", "settings", "storage", "clients", "demo"},
-    "defs": {"core", "settings", "storage", "clients", "wiring", "experiments", "business_load"},
+    "defs": {"core", "settings", "storage", "clients", "wiring", "experiments", "business_load", "business_dbt"},
     "definitions": {"defs"},
     "commands": {
         "core",
