@@ -7,6 +7,7 @@ Hochberg's correction keeps a hundred tags from producing five by luck.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -53,13 +54,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class TagCount:
-    """Contents that carry a tag in a window and in its baseline. `contents` are those of the window."""
+    """Contents that carry a tag in a window and in its baseline. `contents` are those of the window, the ones that
+    carry it most surely first."""
 
     tag_id: int
     tag: str
     parent_id: int | None
     baseline: int
-    contents: frozenset[int]
+    contents: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,8 @@ def top_tags(
         rises = lifts[i] >= MIN_LIFT and p_values[i] <= SIGNIFICANT
         if own or (rises and not any(_alike(judged[i].contents, judged[j].contents) for j in chosen)):
             chosen.append(i)
+    chosen = chosen[:MOST_TAGS]
+    tags_of = Counter(content for i in chosen for content in judged[i].contents)
     return tuple(
         TagEvidence(
             judged[i].tag_id,
@@ -209,10 +213,13 @@ def top_tags(
             float(lifts[i]),
             float(p_values[i]),
             float(q_values[i]),
+            # The most typical contents carry the most of what explains the alert.
+            tuple(sorted(judged[i].contents, key=lambda content: -tags_of[content])[:MOST_SAMPLES]),
         )
-        for i in chosen[:MOST_TAGS]
+        for i in chosen
     )
 
 
-def _alike(first: frozenset[int], second: frozenset[int]) -> bool:
-    return len(first & second) >= SAME_CONTENTS * len(first | second)
+def _alike(first: Sequence[int], second: Sequence[int]) -> bool:
+    one, other = set(first), set(second)
+    return len(one & other) >= SAME_CONTENTS * len(one | other)

@@ -7,7 +7,7 @@ the order of their days, so the same alerts give the same incidents however ofte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import IntEnum
@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from tagging_orchestration.core.business.alerts import NAMESPACE, PRIORITIES, Severity
+from tagging_orchestration.core.business.evidence import MIN_LIFT, SIGNIFICANT
 
 # An incident takes in alerts for so many days after it was last seen.
 STILL_OPEN = timedelta(days=3)
@@ -135,6 +136,21 @@ class Incident:
             {"tag_id": cause.tag_id, "tag": cause.tag, "count": cause.count, "lift": round(cause.lift, 2)}
             for cause in self.causes
         ]
+
+
+def causes_of(top_tags: Sequence[Mapping[str, Any]]) -> tuple[Cause, ...]:
+    """The `top_tags` of an evidence document as causes."""
+    return tuple(
+        Cause(
+            tag["tag_id"],
+            tag["tag"],
+            tag["count"],
+            tag["lift"],
+            tag["p_value"],
+            tag["q_value"] <= SIGNIFICANT and tag["lift"] >= MIN_LIFT,
+        )
+        for tag in top_tags
+    )
 
 
 def group(alerts: Sequence[IncidentAlert]) -> list[Incident]:

@@ -1,0 +1,320 @@
+"""Refreshing scores and alerts: storage in, the pure functions of core/business, storage out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from tagging_orchestration.core.business.alerts import (
+    OPEN_PHASES,
+    AlertState,
+    Changes,
+    LifeRules,
+    Phase,
+    Resolution,
+    is_good_news,
+    priority,
+    reconcile,
+    replay,
+)
+from tagging_orchestration.core.business.detectors import DETECTOR_VERSION, DayJudgement, MetricProfile, judge
+from tagging_orchestration.core.business.evidence import AlertEvidence
+from tagging_orchestration.core.business.incidents import Incident, IncidentAlert, causes_of, group
+from tagging_orchestration.core.models import ChangeContext
+from tagging_orchestration.core.ports import Progress
+from tagging_orchestration.settings import Settings
+from tagging_orchestration.storage.alert_evidence import EvidenceRequest, gather_evidence
+from tagging_orchestration.storage.alert_refresh import (
+    AlertRow,
+    Judged,
+    KnownAlert,
+    load_judged,
+    load_known,
+    save_alerts,
+)
+from tagging_orchestration.storage.anomaly_scores import (
+    drop_orphans,
+    holidays,
+    load_series,
+    pending_series,
+    save_scores,
+)
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+Judge = Callable[[Sequence[date], Sequence[float | None], MetricProfile, Collection[date]], Sequence[DayJudgement]]
+
+# Series read, judged and written in one go.
+SERIES_BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRefresh:
+    """What judging did: series and days judged anew, how many of these days are anomalies, and scores
+    forgotten."""
+
+    series: int = 0
+    days_scored: int = 0
+    anomalies: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRefresh:
+    """What a refresh of alerts did. `seen` were known and seen again; alerts that came and went between two
+    refreshes count as new and as resolved or expired. `open` stand at the day `as_of`."""
+
+    as_of: date | None = None
+    new: int = 0
+    seen: int = 0
+    resolved: int = 0
+    expired: int = 0
+    corrected: int = 0
+    open: int = 0
+    incidents_opened: int = 0
+    incidents_closed: int = 0
+
+
+# ----------------------------------------------------------------------------------------------------- scores
+
+
+def score_pending(
+    pool: ConnectionPool,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    judge: Judge = judge,
+    detector_version: str = DETECTOR_VERSION,
+) -> ScoreRefresh:
+    """Let the detectors judge the days whose metric or detector changed, and all days after them."""
+    organization = settings.organization_id
+    dropped = drop_orphans(pool, organization)
+    pending = pending_series(pool, organization, detector_version)
+    free_days = holidays(pool, organization)
+    days = anomalies = done = 0
+    for start in range(0, len(pending), SERIES_BATCH):
+        part = pending[start : start + SERIES_BATCH]
+        values = load_series(pool, organization, [(series.metric_name, series.dimension) for series in part])
+        judged = []
+        for series in part:
+            daily = values[series.metric_name, series.dimension]
+            verdicts = [
+                verdict
+                for verdict in judge(daily.days, daily.values, series.profile, free_days)
+                if verdict.day >= series.first_day
+            ]
+            judged.append((series, verdicts))
+            days += len(verdicts)
+            anomalies += sum(verdict.is_anomaly for verdict in verdicts)
+        save_scores(pool, organization, detector_version, judged)
+        done += len(part)
+        if progress:
+            progress(done, len(pending))
+    return ScoreRefresh(len(pending), days, anomalies, dropped)
+
+
+# ----------------------------------------------------------------------------------------------------- alerts
+
+
+def refresh_alerts(pool: ConnectionPool, settings: Settings, change: ChangeContext) -> AlertRefresh:
+    """Bring alerts and incidents to what the candidates of all days say; the same twice changes nothing.
+
+    Days count, not runs: a year found at once gives the alerts that a year of daily refreshes gives. An alert
+    whose days turn out to be no news, because facts were corrected, is resolved as `corrected`.
+    """
+    organization = settings.organization_id
+    rules = LifeRules(settings.business.alert_hours)
+    judged = load_judged(pool, organization, rules)
+    if judged is None:
+        return AlertRefresh()
+    stored = load_known(pool, organization)
+    alerts = replay(judged.candidates, judged.known_days, judged.as_of, rules)
+    changes = reconcile(alerts, [known.stored for known in stored], judged.first_day)
+    known = {row.stored.id: row for row in stored}
+    evidence = gather_evidence(pool, organization, _requests(changes, known), judged.as_of)
+    incidents = group(_incident_alerts(changes, known, evidence, judged))
+    zone = ZoneInfo(judged.timezone)
+    rows = _rows(changes, known, evidence, incidents, judged, rules, settings.business.locale)
+    closed_at = {
+        incident.id: day_end(incident.closed_on, zone) for incident in incidents if incident.closed_on is not None
+    }
+    corrected = dict.fromkeys(changes.corrected, day_end(judged.as_of, zone))
+    save_alerts(pool, organization, rows, corrected, incidents, closed_at, settings.business.locale, change)
+    return _counted(changes, known, incidents, judged.as_of)
+
+
+def day_end(day: date, zone: ZoneInfo) -> datetime:
+    """The moment at which a business day is over."""
+    return datetime.combine(day + timedelta(days=1), time(), zone)
+
+
+def _requests(changes: Changes, known: Mapping[UUID, KnownAlert]) -> list[EvidenceRequest]:
+    """Alerts whose evidence is gathered: new ones, and those that stand or stood until now."""
+    living = [
+        (id, alert) for id, alert in changes.continued if alert.is_open or known[id].stored.phase in OPEN_PHASES
+    ]
+    return [
+        EvidenceRequest(
+            id,
+            alert.first.metric_name,
+            alert.first.dimension,
+            alert.last.dimension_label,
+            alert.first.direction,
+            alert.first.alert_subtype,
+            alert.first.metric_date,
+            alert.last.metric_date,
+        )
+        for id, alert in (*changes.opened, *living)
+    ]
+
+
+def _incident_alerts(
+    changes: Changes,
+    known: Mapping[UUID, KnownAlert],
+    evidence: Mapping[UUID, AlertEvidence],
+    judged: Judged,
+) -> list[IncidentAlert]:
+    """All alerts as grouping sees them. Corrected ones were no alerts; where nothing else is left of an incident,
+    they stand for it, so that it is closed."""
+    alerts = []
+    for id, alert in (*changes.opened, *changes.continued):
+        row = known.get(id)
+        causes = causes_of(evidence[id].document()["top_tags"]) if id in evidence else row.causes if row else ()
+        last = alert.last
+        alerts.append(
+            IncidentAlert(
+                id,
+                last.metric_name,
+                last.dimension,
+                last.severity,
+                _priority(alert, judged),
+                _good_news(alert, judged),
+                alert.first.metric_date,
+                last.metric_date,
+                alert.ended_on,
+                *_names(last.metric_name, last.dimension_label, judged),
+                last.title_en,
+                last.title_zh,
+                causes,
+                row.incident_id if row else None,
+            )
+        )
+    changed = {alert.id for alert in alerts}
+    others = [row for id, row in known.items() if id not in changed]
+    corrected = set(changes.corrected)
+    valid = [row for row in others if row.stored.id not in corrected and not _is_corrected(row)]
+    populated = {alert.incident_id for alert in alerts} | {row.incident_id for row in valid}
+    emptied = [row for row in others if row not in valid and row.incident_id not in populated]
+    for row in (*valid, *emptied):
+        words = judged.metrics[row.metric_name]
+        alerts.append(
+            IncidentAlert(
+                row.stored.id,
+                row.metric_name,
+                row.dimension,
+                row.severity,
+                row.priority,
+                is_good_news(row.direction, words.is_higher_better),
+                row.stored.metric_date,
+                row.stored.last_metric_date,
+                row.ended_on or (judged.as_of if row in emptied else None),
+                *_names(row.metric_name, row.dimension_label, judged),
+                row.title_en,
+                row.title_zh,
+                row.causes,
+                row.incident_id,
+            )
+        )
+    return alerts
+
+
+def _is_corrected(row: KnownAlert) -> bool:
+    return row.stored.resolution is Resolution.CORRECTED
+
+
+def _rows(
+    changes: Changes,
+    known: Mapping[UUID, KnownAlert],
+    evidence: Mapping[UUID, AlertEvidence],
+    incidents: Sequence[Incident],
+    judged: Judged,
+    rules: LifeRules,
+    locale: str,
+) -> list[AlertRow]:
+    zone = ZoneInfo(judged.timezone)
+    incident_of = {alert.id: incident.id for incident in incidents for alert in incident.alerts}
+    rows = []
+    for id, alert in (*changes.opened, *changes.continued):
+        last = alert.last
+        is_resolved = alert.phase is Phase.RESOLVED and alert.ended_on is not None
+        rows.append(
+            AlertRow(
+                id=id,
+                first=alert.first,
+                last=last,
+                phase=alert.phase,
+                occurrences=alert.occurrences,
+                quiet_days=alert.quiet_days,
+                priority=_priority(alert, judged),
+                title=last.title_zh if locale == "zh-Hant" else last.title_en,
+                message=last.message_zh if locale == "zh-Hant" else last.message_en,
+                detected_at=day_end(alert.first.metric_date, zone),
+                last_seen_at=day_end(last.metric_date, zone),
+                expires_at=day_end(alert.known_on, zone) + timedelta(hours=rules.alert_hours),
+                resolved_at=day_end(alert.ended_on, zone) if is_resolved and alert.ended_on else None,
+                resolution=Resolution.RECOVERED if is_resolved else None,
+                incident_id=incident_of[id],
+                evidence=evidence[id].document() if id in evidence else None,
+            )
+        )
+    return rows
+
+
+def _priority(alert: AlertState, judged: Judged) -> str:
+    last = alert.last
+    share = judged.affected_shares.get((last.metric_name, last.dimension, last.metric_date))
+    return priority(last.severity, _good_news(alert, judged), share)
+
+
+def _good_news(alert: AlertState, judged: Judged) -> bool | None:
+    return is_good_news(alert.last.direction, judged.metrics[alert.last.metric_name].is_higher_better)
+
+
+def _names(metric_name: str, label: str, judged: Judged) -> tuple[str, str]:
+    """What people call a metric, with its dimension, in English and Chinese."""
+    words = judged.metrics[metric_name]
+    if not label:
+        return words.display_name, words.display_name_zh
+    return f"{words.display_name} ({label})", f"{words.display_name_zh}（{label}）"
+
+
+def _counted(
+    changes: Changes, known: Mapping[UUID, KnownAlert], incidents: Sequence[Incident], as_of: date
+) -> AlertRefresh:
+    def ended(phase: Phase) -> int:
+        new = sum(alert.phase is phase for _, alert in changes.opened)
+        return new + sum(
+            alert.phase is phase and known[id].stored.phase is not phase for id, alert in changes.continued
+        )
+
+    had = {row.incident_id for row in known.values()}
+    open_before = {row.incident_id for row in known.values() if row.stored.phase in OPEN_PHASES}
+    return AlertRefresh(
+        as_of=as_of,
+        new=len(changes.opened),
+        seen=sum(alert.occurrences > known[id].stored.occurrences for id, alert in changes.continued),
+        resolved=ended(Phase.RESOLVED),
+        expired=ended(Phase.EXPIRED),
+        corrected=len(changes.corrected),
+        open=sum(alert.is_open for _, alert in (*changes.opened, *changes.continued)),
+        incidents_opened=sum(incident.id not in had for incident in incidents),
+        incidents_closed=sum(
+            incident.closed_on is not None and (incident.id not in had or incident.id in open_before)
+            for incident in incidents
+        ),
+    )

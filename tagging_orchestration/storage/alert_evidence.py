@@ -1,0 +1,308 @@
+"""Gathering the evidence of alerts: tags that rose with them, rows that moved the metric, and the way between."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from tagging_orchestration.core.business.evidence import (
+    AlertEvidence,
+    LineageLink,
+    TagCount,
+    TagEvidence,
+    Window,
+    top_tags,
+    window_of,
+)
+from tagging_orchestration.storage.alert_rows import moving_rows
+from tagging_orchestration.storage.connection import transaction
+
+# A baseline holds so many contents where a year has them: eight quiet weeks tell little.
+BASELINE_CONTENTS = 200
+
+# Metrics about one kind of fact are explained by the texts of that kind, where these say anything.
+TEXTS_OF = {
+    "avg_response_time": "raw.support_tickets",
+    "ticket_volume": "raw.support_tickets",
+    "bad_reviews": "raw.reviews",
+    "customer_satisfaction_rate": "raw.reviews",
+    "review_volume": "raw.reviews",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRequest:
+    """An alert whose evidence is wanted."""
+
+    alert_id: UUID
+    metric_name: str
+    dimension: str
+    dimension_label: str
+    direction: str
+    alert_subtype: str
+    opened_on: date
+    last_seen_on: date
+
+    @property
+    def own_tag(self) -> int | None:
+        """The tag the alert is about, for the dimension tag:<id>."""
+        kind, _, value = self.dimension.partition(":")
+        return int(value) if kind == "tag" and value.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One place to look for tags: contents of a window, all or those of one kind of fact."""
+
+    window: Window
+    texts_of: str | None
+
+
+def gather_evidence(
+    pool: ConnectionPool, organization_id: str, requests: Sequence[EvidenceRequest], as_of: date
+) -> dict[UUID, AlertEvidence]:
+    """The evidence of each alert, from contents and facts up to the day `as_of`."""
+    if not requests:
+        return {}
+    with transaction(pool) as connection:
+        found = _search(connection, organization_id, requests, as_of)
+        lineage = _lineage(
+            connection,
+            organization_id,
+            {id for _, tags in found.values() for tag in tags for id in tag.sample_ids},
+        )
+        return {
+            request.alert_id: AlertEvidence(
+                found[request.alert_id][0],
+                request.dimension,
+                request.dimension_label,
+                found[request.alert_id][1],
+                moving_rows(
+                    connection,
+                    organization_id,
+                    request.metric_name,
+                    request.dimension,
+                    request.direction,
+                    request.opened_on,
+                    request.last_seen_on,
+                ),
+                tuple(
+                    link
+                    for content in dict.fromkeys(id for tag in found[request.alert_id][1] for id in tag.sample_ids)
+                    for link in lineage[content]
+                ),
+            )
+            for request in requests
+        }
+
+
+def _search(
+    connection: Connection, organization_id: str, requests: Sequence[EvidenceRequest], as_of: date
+) -> dict[UUID, tuple[Window, tuple[TagEvidence, ...]]]:
+    """The window and tags of each alert: the first place that has significant tags, else the first with any."""
+    places = {request.alert_id: _places(request, as_of) for request in requests}
+    found: dict[UUID, tuple[Window, tuple[TagEvidence, ...]]] = {}
+    for turn in range(max(map(len, places.values()))):
+        asked = [
+            (request, places[request.alert_id][turn])
+            for request in requests
+            if turn < len(places[request.alert_id]) and not _is_settled(found.get(request.alert_id), request)
+        ]
+        for (request, place), tags in zip(asked, _tags(connection, organization_id, asked), strict=True):
+            if request.alert_id not in found or any(tag.is_significant for tag in tags):
+                found[request.alert_id] = (place.window, tags)
+    return found
+
+
+def _is_settled(found: tuple[Window, tuple[TagEvidence, ...]] | None, request: EvidenceRequest) -> bool:
+    return found is not None and any(tag.is_significant for tag in found[1])
+
+
+def _places(request: EvidenceRequest, as_of: date) -> list[_Search]:
+    window = window_of(request.alert_subtype, request.opened_on, request.last_seen_on, as_of)
+    texts_of = TEXTS_OF.get(request.metric_name) if request.dimension == "all" else None
+    kinds = dict.fromkeys((texts_of, None))
+    return [_Search(w, kind) for w in (window, window.widened(as_of)) for kind in kinds]
+
+
+def _tags(
+    connection: Connection, organization_id: str, asked: Sequence[tuple[EvidenceRequest, _Search]]
+) -> list[tuple[TagEvidence, ...]]:
+    # Indexes: contents_created_at, primary key of content_tags, support_tickets_content, reviews_content.
+    query = """
+        WITH asked AS (
+            SELECT
+                a.key, a.own_tag, a.texts_of, a.kind, a.value,
+                a.first_day::timestamp AT TIME ZONE b.timezone AS starts_at,
+                (a.last_day + 1)::timestamp AT TIME ZONE b.timezone AS ends_at,
+                a.baseline_day::timestamp AT TIME ZONE b.timezone AS baseline_at
+            FROM unnest(
+                %(keys)s::integer[], %(own_tags)s::bigint[], %(texts_of)s::text[], %(kinds)s::text[],
+                %(values)s::text[], %(first_days)s::date[], %(last_days)s::date[], %(baseline_days)s::date[]
+            ) AS a (key, own_tag, texts_of, kind, value, first_day, last_day, baseline_day)
+            CROSS JOIN (
+                SELECT coalesce(max(timezone), 'UTC') AS timezone
+                FROM analytics.business_profile
+                WHERE organization_id = %(organization)s
+            ) AS b
+        ),
+        placed AS MATERIALIZED (
+            SELECT a.key, a.own_tag, c.id, c.created_at >= a.starts_at AS inside
+            FROM asked AS a
+            CROSS JOIN LATERAL (
+                SELECT least(
+                    a.baseline_at,
+                    coalesce(
+                        (
+                            SELECT e.created_at
+                            FROM tagging.contents AS e
+                            WHERE
+                                e.organization_id = %(organization)s AND e.deleted_at IS NULL
+                                AND e.created_at < a.starts_at AND e.created_at >= a.starts_at - interval '1 year'
+                            ORDER BY e.created_at DESC
+                            OFFSET %(baseline_contents)s
+                            LIMIT 1
+                        ),
+                        a.starts_at - interval '1 year'
+                    )
+                )
+            ) AS earliest (at)
+            JOIN tagging.contents AS c
+                ON c.organization_id = %(organization)s AND c.deleted_at IS NULL
+                AND c.created_at >= earliest.at AND c.created_at < a.ends_at
+            WHERE
+                (
+                    a.texts_of IS NULL OR EXISTS (
+                        SELECT
+                        FROM analytics.content_facts AS f
+                        WHERE f.content_id = c.id AND f.fact_table = a.texts_of
+                    )
+                )
+                AND CASE a.kind
+                    WHEN 'product' THEN
+                        c.metadata ->> 'product_sku' = a.value
+                        OR EXISTS (
+                            SELECT
+                            FROM analytics.content_facts AS f
+                            LEFT JOIN raw.order_items AS o
+                                ON f.product_id IS NULL AND o.organization_id = f.organization_id
+                                AND o.order_id = f.order_id
+                            WHERE f.content_id = c.id AND coalesce(f.product_id, o.product_id) = a.value
+                        )
+                    WHEN 'category' THEN
+                        EXISTS (
+                            SELECT
+                            FROM raw.products AS p
+                            WHERE
+                                p.organization_id = c.organization_id AND p.category = a.value
+                                AND (
+                                    p.product_id = c.metadata ->> 'product_sku'
+                                    OR p.product_id IN (
+                                        SELECT f.product_id FROM analytics.content_facts AS f
+                                        WHERE f.content_id = c.id
+                                    )
+                                )
+                        )
+                    WHEN 'region' THEN
+                        EXISTS (
+                            SELECT
+                            FROM analytics.content_facts AS f
+                            JOIN raw.customers AS u
+                                ON u.organization_id = f.organization_id AND u.customer_id = f.customer_id
+                            WHERE f.content_id = c.id AND u.region = a.value
+                        )
+                    ELSE true
+                END
+        ),
+        totals AS (
+            SELECT key, count(*) FILTER (WHERE inside) AS contents, count(*) FILTER (WHERE NOT inside) AS baseline
+            FROM placed
+            GROUP BY key
+        ),
+        counted AS (
+            SELECT
+                p.key, ct.tag_id, count(*) FILTER (WHERE NOT p.inside) AS baseline,
+                array_agg(p.id ORDER BY ct.confidence DESC, p.id) FILTER (WHERE p.inside) AS contents
+            FROM placed AS p
+            JOIN tagging.content_tags AS ct ON ct.content_id = p.id
+            GROUP BY p.key, ct.tag_id
+            HAVING
+                count(*) FILTER (WHERE p.inside) >= 2
+                OR ct.tag_id = max(p.own_tag) AND count(*) FILTER (WHERE p.inside) > 0
+        )
+        SELECT t.key, t.contents, t.baseline, c.tag_id, g.name, g.parent_id, c.baseline, c.contents
+        FROM totals AS t
+        JOIN counted AS c ON c.key = t.key
+        JOIN tagging.tags AS g ON g.id = c.tag_id
+    """
+    if not asked:
+        return []
+    segments = [request.dimension.partition(":") for request, _ in asked]
+    parameters = {
+        "organization": organization_id,
+        "baseline_contents": BASELINE_CONTENTS - 1,
+        "keys": list(range(len(asked))),
+        "own_tags": [request.own_tag for request, _ in asked],
+        "texts_of": [place.texts_of for _, place in asked],
+        "kinds": [kind for kind, _, _ in segments],
+        "values": [value for _, _, value in segments],
+        "first_days": [place.window.first for _, place in asked],
+        "last_days": [place.window.last for _, place in asked],
+        "baseline_days": [place.window.baseline_first for _, place in asked],
+    }
+    totals: dict[int, tuple[int, int]] = {}
+    counts: dict[int, list[TagCount]] = defaultdict(list)
+    for key, contents, before, tag_id, name, parent_id, baseline, ids in connection.execute(query, parameters):
+        totals[key] = (contents, before)
+        counts[key].append(TagCount(tag_id, name, parent_id, baseline, tuple(ids)))
+    return [
+        top_tags(counts[key], *totals.get(key, (0, 0)), own_tag=request.own_tag)
+        for key, (request, _) in enumerate(asked)
+    ]
+
+
+def _lineage(
+    connection: Connection, organization_id: str, content_ids: Iterable[int]
+) -> dict[int, list[LineageLink]]:
+    """The way from each content to the rows of `raw` it belongs to; a content without any stands for itself."""
+    # Indexes: primary keys of contents and orders, support_tickets_content, reviews_content.
+    query = """
+        SELECT c.id, c.source, c.external_id, l.fact_table, l.fact_id
+        FROM tagging.contents AS c
+        CROSS JOIN LATERAL (
+            SELECT 1 AS place, f.fact_table, f.fact_id FROM analytics.content_facts AS f WHERE f.content_id = c.id
+            UNION
+            SELECT 2, 'raw.orders', f.order_id
+            FROM analytics.content_facts AS f
+            JOIN raw.orders AS o ON o.organization_id = f.organization_id AND o.order_id = f.order_id
+            WHERE f.content_id = c.id
+            UNION
+            SELECT 3, 'raw.products', p.product_id
+            FROM raw.products AS p
+            WHERE
+                p.organization_id = c.organization_id
+                AND (
+                    p.product_id = c.metadata ->> 'product_sku'
+                    OR p.product_id IN (
+                        SELECT f.product_id FROM analytics.content_facts AS f WHERE f.content_id = c.id
+                    )
+                )
+            UNION
+            SELECT 4, 'tagging.contents', c.id::text
+            WHERE NOT EXISTS (SELECT FROM analytics.content_facts AS f WHERE f.content_id = c.id)
+        ) AS l
+        WHERE c.organization_id = %s AND c.id = ANY (%s::bigint[])
+        ORDER BY c.id, l.place, l.fact_id
+    """
+    links: dict[int, list[LineageLink]] = defaultdict(list)
+    for content_id, source, external_id, table, id in connection.execute(
+        query, [organization_id, sorted(content_ids)]
+    ):
+        links[content_id].append(LineageLink(content_id, source, external_id, table, id))
+    return links
