@@ -6,10 +6,12 @@ dbt itself keeps out of its logs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tagging_orchestration.core.errors import ConfigurationError
@@ -27,9 +29,7 @@ def project_dir() -> Path:
     for root in (project_root(), Path(__file__).resolve().parents[1]):
         if (root / FOLDER / "dbt_project.yml").is_file():
             return root / FOLDER
-    raise ConfigurationError(
-        f"there is no {FOLDER}/dbt_project.yml at {project_root()}: work in a clone of the project"
-    )
+    raise ConfigurationError(f"{project_root()} has no {FOLDER}/dbt_project.yml: work in a clone of the project")
 
 
 def target_path(settings: Settings | None = None) -> Path:
@@ -109,11 +109,19 @@ def _offline_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def rules_hash() -> str:
+    """Fingerprint of all that people edit in the dbt project: models, thresholds, rules, calendar."""
+    digest = hashlib.sha256()
+    for path in sorted(_project_files()):
+        digest.update(path.relative_to(project_dir()).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
 def _newest_change() -> float:
+    return max(path.stat().st_mtime for path in _project_files())
+
+
+def _project_files() -> Iterator[Path]:
     outside = {project_dir() / "target", project_dir() / "logs"}
-    return max(
-        path.stat().st_mtime
-        for pattern in PROJECT_FILES
-        for path in project_dir().rglob(pattern)
-        if not outside & set(path.parents)
-    )
+    for pattern in PROJECT_FILES:
+        yield from (path for path in project_dir().rglob(pattern) if not outside & set(path.parents))

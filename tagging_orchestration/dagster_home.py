@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tagging_orchestration.business_dbt import dbt_environment
 from tagging_orchestration.settings import Settings, get_settings
 from tagging_orchestration.storage.connection import (
     dagster_database_url,
@@ -84,7 +85,7 @@ def environment(settings: Settings | None = None) -> dict[str, str]:
     parts.setdefault("options", "-c search_path=public")
     url = render_url(parts)
     ensure_database(url)
-    return {
+    return dbt_environment(settings) | {
         "DAGSTER_HOME": str(write_dagster_home(settings)),
         STORAGE_URL: sqlalchemy_url(url).render_as_string(hide_password=False),
         "TAGGING_HOME": str(settings.home),
