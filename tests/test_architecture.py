@@ -28,6 +28,7 @@ ALLOWED = {
     "business_alerts": {"core", "settings", "storage"},
     "business_dbt": {"core", "settings", "storage"},
     "business_load": {"core", "settings", "storage", "clients", "demo"},
+    "business_report": {"core", "settings", "storage", "clients"},
     "defs": {
         "core",
         "settings",
@@ -38,6 +39,7 @@ ALLOWED = {
         "business_alerts",
         "business_load",
         "business_dbt",
+        "business_report",
     },
     "definitions": {"defs"},
     "commands": {
@@ -48,6 +50,9 @@ ALLOWED = {
         "wiring",
         "experiments",
         "business_alerts",
+        "business_dbt",
+        "business_load",
+        "business_report",
         "defs",
         "definitions",
         "postgres",
