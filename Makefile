@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run ui test lint bench quality constraints clean reset
+.PHONY: help run ui test browser-test lint bench quality constraints clean reset
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,7 @@ help:
 	@echo "make run [INPUT=path]   set up everything, load the sample (or a file or folder), tag it, show what came out"
 	@echo "make ui                 serve the Dagster UI"
 	@echo "make test [ARGS=...]    run the tests"
+	@echo "make browser-test       open the report in Chromium on a phone, a desktop and paper"
 	@echo "make lint               check style and types"
 	@echo "make bench [INPUT=path] measure speed from a file to published tags"
 	@echo "make quality DATA=dir   compare tags, merging and learning with other taggers on labelled sets"
@@ -30,6 +31,10 @@ ui: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/pytest $(ARGS)
+
+# Chromium is found on the path, or named: make browser-test CHROMIUM=/path/to/chrome
+browser-test: $(INSTALLED)
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/pytest -n 0 -m browser tests/browser $(ARGS)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

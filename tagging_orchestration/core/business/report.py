@@ -42,8 +42,9 @@ EXCERPT_CHARACTERS = 180
 TAGS_SHOWN, SAMPLES_SHOWN, ROWS_SHOWN, LINEAGE_SHOWN, MOVEMENTS_SHOWN = 6, 3, 5, 6, 6
 # Of the movements of tags that are told, at most one in ten is chance (Benjamini-Hochberg).
 FALSE_MOVEMENTS = 0.1
-PERSONAL_MARK = "•••"
+PERSONAL_MARK = "■■■"
 
+_WORST_FIRST: tuple[Severity, ...] = ("critical", "warning", "info")
 _SEVERITIES: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
 _PRIORITIES: Mapping[str, int] = {"low": 0, "medium": 1, "high": 2, "urgent": 3}
 _RISKS: Mapping[str, int] = {"低": 0, "中": 1, "高": 2, "極高": 3}
@@ -107,15 +108,20 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceTag:
-    """A tag that is more frequent around an alert than before: `count` contents where `baseline` were usual."""
+    """A tag that `count` contents around an alert carry, `lift` times the share they had in the weeks before;
+    `q_value` is how likely chance alone does that, corrected for the number of tags looked at."""
 
     tag_id: int
     name: str
     count: int
-    baseline: float | None
     lift: float | None
     q_value: float | None
     sample_ids: tuple[int, ...] = ()
+
+    @property
+    def usual(self) -> float | None:
+        """How many contents would be usual for as many days."""
+        return self.count / self.lift if self.lift else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class EvidenceRow:
 
     table: str
     id: str
-    why: str
+    why: Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,23 +266,25 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """What customers who first bought in one month have brought in so far, each on average."""
+    """What each customer who first bought in this month has brought in on average: so far, and in the first 30
+    days (None until all had them), with the change of the latter against the cohort before in per cent."""
 
     month: date
     customers: int
     value: float
-    per_month: float | None = None
-    trend_pct: float | None = None
+    first_30_days: float | None = None
+    change_pct: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """A product on the shelf: pieces on hand and for how many days they last at the present pace of sales."""
+    """A product on the shelf: units on hand and how many days they last at the pace of the last four weeks.
+    `status` is out, low, ok or slow."""
 
     product_id: str
     name: str
-    on_hand: int | None
-    sold_per_day: float | None
+    on_hand: int
+    sold_per_day: float
     days_left: float | None
     status: str
 
@@ -319,8 +327,9 @@ class MissingDay:
 class ReportFacts:
     """Everything the report is made from, for one business and day.
 
-    `as_of` is None without any business fact; `computed` is false before the first dbt build. `labels` are
-    the names of metrics that people read. `past` reports have no insights, recommendations, forecasts, LTV and inventory: only their present state is kept.
+    `as_of` is None without any business fact; `computed` is false before the first dbt build. `labels` are the
+    names of metrics that people read. `past` reports have no insights, recommendations, forecasts, LTV and
+    inventory: only their present state is kept.
     """
 
     business: Business
@@ -445,6 +454,7 @@ class HealthReport:
     as_of: date | None
     computed: bool
     past: bool
+    labels: Mapping[str, Phrase]
     health: Health
     key_metrics: tuple[MetricCard, ...]
     other_metrics: tuple[MetricCard, ...]
@@ -473,6 +483,7 @@ def build_report(facts: ReportFacts) -> HealthReport:
         as_of=facts.as_of,
         computed=facts.computed,
         past=facts.past,
+        labels=facts.labels,
         health=_health(facts, situations, forecasts),
         key_metrics=key,
         other_metrics=other,
@@ -483,7 +494,7 @@ def build_report(facts: ReportFacts) -> HealthReport:
         recommendations=tuple(sorted(facts.recommendations, key=lambda r: (-r.priority, r.title.en))),
         forecasts=forecasts,
         cohorts=tuple(sorted(facts.cohorts, key=lambda c: c.month)),
-        stock=tuple(sorted(facts.stock, key=lambda s: (s.days_left is None, s.days_left or 0, s.product_id))),
+        stock=tuple(sorted(facts.stock, key=_scarcity)),
         rising=rising,
         falling=falling,
         quality=_quality(facts),
@@ -515,8 +526,8 @@ def _health(facts: ReportFacts, situations: Sequence[Situation], forecasts: Sequ
             Phrase("There is nothing to judge yet.", "目前還沒有可以判斷的資料。"),
             Phrase("No business metrics have been computed.", "尚未計算任何營運指標。"),
         )
-    severities = [situation.severity for situation in situations]
-    critical, warning, info = (severities.count(name) for name in ("critical", "warning", "info"))
+    severities: list[Severity] = [situation.severity for situation in situations]
+    critical, warning, info = (severities.count(name) for name in _WORST_FIRST)
     widest = max((len(s.metrics) for s in situations if s.severity == "critical"), default=0)
     risks = [forecast for forecast in forecasts if _RISKS.get(forecast.level, 0) >= _RISKS["高"]]
     level = health_level(severities, widest, bool(risks))
@@ -580,7 +591,7 @@ def _situation(
     tags = _best_tags(alerts)
     return Situation(
         id=key,
-        severity=max((alert.severity for alert in alerts), key=lambda name: _SEVERITIES[name]),
+        severity=_worst(alert.severity for alert in alerts) or "info",
         title=incident.title if incident else alerts[0].title,
         since=since,
         days=(as_of - since).days + 1,
@@ -603,6 +614,11 @@ def _urgency(alert: Alert) -> tuple[int, int, int, str]:
         alert.metric_date.toordinal(),
         alert.id,
     )
+
+
+def _worst(severities: Iterable[Severity]) -> Severity | None:
+    present = set(severities)
+    return next((name for name in _WORST_FIRST if name in present), None)
 
 
 def _metric_labels(alerts: Iterable[Alert], labels: Mapping[str, Phrase]) -> tuple[Phrase, ...]:
@@ -682,7 +698,7 @@ def _metric_cards(facts: ReportFacts) -> tuple[tuple[MetricCard, ...], tuple[Met
             metric=metric,
             series=facts.series.get((name, "all")),
             alert_days=_places(facts.series.get((name, "all")), dates[name]),
-            open_severity=max(severities[name], key=lambda s: _SEVERITIES[s], default=None),
+            open_severity=_worst(severities[name]),
         )
         for name, metric in whole.items()
     }
@@ -724,6 +740,12 @@ def _history(facts: ReportFacts) -> tuple[PastIncident, ...]:
             )
         )
     return tuple(sorted(made, key=lambda p: (p.incident.opened_on, p.incident.id), reverse=True))
+
+
+def _scarcity(item: Stock) -> tuple[int, float, str]:
+    """Sort key: what runs out first."""
+    rank = {"out": 0, "low": 1, "slow": 3}.get(item.status, 2)
+    return rank, float("inf") if item.days_left is None else item.days_left, item.product_id
 
 
 def _impact(name: str) -> int:
