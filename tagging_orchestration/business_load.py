@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tagging_orchestration.core.business.facts import TABLES, FactRow, FactTable, TableLoad
+from tagging_orchestration.core.errors import SourceError
 from tagging_orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,14 +38,36 @@ def load_business(
 
 
 def _load_sources(pool: ConnectionPool, settings: Settings, run_id: str | None, now: datetime) -> list[TableLoad]:
-    return []
+    from tagging_orchestration.clients.business_sources.reader import BusinessReader
+    from tagging_orchestration.storage.business_facts import is_loaded, load_facts
+
+    # What others point to comes first.
+    sources = sorted(settings.business.sources, key=lambda source: list(TABLES).index(source.table))
+    reports, failures = [], []
+    for source in sources:
+        try:
+            reader = BusinessReader(source, settings.business, now)
+            load = _load_of(settings, reader.table, reader.location, reader.fingerprint(), run_id)
+            if is_loaded(pool, load):
+                reports.append(TableLoad(source.table, reader.location, skipped_unchanged_source=True))
+                continue
+            report = load_facts(pool, load, reader.rows())
+        except SourceError as error:
+            failures.append(str(error))
+        else:
+            reports.append(replace(report, left_out=reader.left_out))
+    if failures:
+        raise SourceError("\n".join(failures))
+    return reports
 
 
 def _load_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -> list[TableLoad]:
     from tagging_orchestration.demo.shop import DEFAULT_SEED, VERSION, simulate
     from tagging_orchestration.storage.business_facts import is_loaded, load_facts
 
-    loads = [_demo_load(settings, table, run_id, f"{DEMO} {VERSION}.{DEFAULT_SEED}") for table in TABLES.values()]
+    loads = [
+        _load_of(settings, table, DEMO, f"{DEMO} {VERSION}.{DEFAULT_SEED}", run_id) for table in TABLES.values()
+    ]
     if all(is_loaded(pool, load) for load in loads):
         return [TableLoad(load.table.name, DEMO, skipped_unchanged_source=True) for load in loads]
     shop = simulate()
@@ -55,7 +79,7 @@ def _remove_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -
     from tagging_orchestration.demo.shop import simulate
     from tagging_orchestration.storage.business_facts import remove_facts, was_loaded_from
 
-    loads = [_demo_load(settings, table, run_id, None) for table in TABLES.values()]
+    loads = [_load_of(settings, table, DEMO, None, run_id) for table in TABLES.values()]
     loads = [load for load in loads if was_loaded_from(pool, load)]
     if loads:
         shop = simulate()
@@ -63,13 +87,15 @@ def _remove_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -
             remove_facts(pool, load, shop_rows(shop, load.table))
 
 
-def _demo_load(settings: Settings, table: FactTable, run_id: str | None, fingerprint: str | None) -> FactLoad:
+def _load_of(
+    settings: Settings, table: FactTable, location: str, fingerprint: str | None, run_id: str | None
+) -> FactLoad:
     from tagging_orchestration.storage.business_facts import FactLoad
 
     return FactLoad(
         table=table,
         organization_id=settings.organization_id,
-        location=DEMO,
+        location=location,
         fingerprint=fingerprint,
         run_id=run_id,
         timezone=settings.business.timezone,

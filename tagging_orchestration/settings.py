@@ -19,6 +19,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from tagging_orchestration.core.business.facts import TABLES
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.core.models import DEFAULT_ORGANIZATION
 from tagging_orchestration.core.parameters import (
@@ -118,9 +119,21 @@ class RunSettings(Strict):
     owner: str = "team:tagging"
 
 
+class BusinessJoin(Strict):
+    """A second file whose rows belong to those of a source: all rows that say the same in `match` (the column
+    `by`, where it is named alike) as the source's row in `by` become columns of it, each by a formula."""
+
+    path: Path
+    by: str
+    match: str | None = None
+    columns: dict[str, str] = Field(description="new column: formula, such as sum(payment_value)")
+    encoding: str = "utf-8"
+
+
 class BusinessSource(Strict):
     """Where the rows of one table of `raw` come from. `columns` names, for a column of ours, one of theirs;
-    `values` translates what a column says, such as their words for the status of an order."""
+    `values` translates what a column says, such as their words for the status of an order. `where`, `computed`,
+    `group_by` and `join` make our rows of theirs with small formulas (docs/business-sources.md)."""
 
     table: Literal[
         "customers",
@@ -139,6 +152,10 @@ class BusinessSource(Strict):
     columns: dict[str, str] = Field(default={}, description="column of ours: column of theirs")
     values: dict[str, dict[str, str]] = Field(default={}, description="column of ours: {their word: our word}")
     constants: dict[str, str] = Field(default={}, description="columns of ours that are the same in every row")
+    computed: dict[str, str] = Field(default={}, description="column of ours: formula over their columns")
+    where: str | None = Field(default=None, description="formula; rows for which it is not true are left out")
+    group_by: list[str] = Field(default=[], description="rows that say the same in these columns become one")
+    join: list[BusinessJoin] = Field(default=[], description="other files whose rows belong to these")
     content_source: str | None = Field(
         default=None, description="source of contents that holds the texts of tickets or reviews, by the same id"
     )
@@ -150,6 +167,17 @@ class BusinessSource(Strict):
     def _one_location(self) -> BusinessSource:
         if (self.path is None) == (self.query is None) or bool(self.query) != bool(self.url_env):
             raise ValueError(f"business source {self.table}: give either a path, or url_env and a query")
+        return self
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> BusinessSource:
+        known = {*TABLES[self.table].columns, "updated_at"}
+        for said in (self.columns, self.values, self.constants, self.computed):
+            if unknown := sorted(set(said) - known):
+                raise ValueError(
+                    f"business source {self.table}: raw.{self.table} has no column {', '.join(unknown)}; it has "
+                    f"{', '.join(sorted(known))}"
+                )
         return self
 
 
@@ -179,6 +207,12 @@ class BusinessSettings(Strict):
     notify: list[NotificationChannel] = Field(default=[], description="whom to tell of incidents")
     alert_hours: float = Field(default=24, gt=0, description="an alert not seen again for so long expires")
     max_rejected_share: float = Field(default=0.2, ge=0, le=1, description="a load with more bad rows is refused")
+
+    @model_validator(mode="after")
+    def _one_business(self) -> BusinessSettings:
+        if self.demo and self.sources:
+            raise ValueError("the demo's facts and your own must not mix: remove `demo: true`, or the sources")
+        return self
 
 
 class Settings(BaseSettings):
@@ -233,7 +267,11 @@ class Settings(BaseSettings):
         data["sources"] = [_below(root, source) for source in data.get("sources") or []]
         business = data.get("business")
         if isinstance(business, dict) and business.get("sources"):
-            data["business"] = {**business, "sources": [_below(root, source) for source in business["sources"]]}
+            sources = [_below(root, source) for source in business["sources"]]
+            for source in sources:
+                if isinstance(source, dict) and isinstance(source.get("join"), list):
+                    source["join"] = [_below(root, joined) for joined in source["join"]]
+            data["business"] = {**business, "sources": sources}
         return data
 
     @model_validator(mode="after")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
@@ -21,6 +22,8 @@ from tagging_orchestration.storage.connection import transaction
 SOURCE_PREFIX = "business."
 # Dates and currencies named in one note; their number is always said.
 EXAMPLES = 5
+# A weekday without any rows so many times is a day of rest.
+CLOSED_DAYS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +270,9 @@ _INSERT_REJECTED = """
     ORDER BY row_number
 """
 
-# Days between the first and the last of the rows on which neither they nor the table have anything.
+# The days from the first to the last of the rows, and on which of them neither they nor the table have anything.
 # Index: orders_ordered_at, inventory_day, the primary key of sessions.
-_MISSING_DAYS = """
+_DAYS = """
     WITH days AS (
         SELECT DISTINCT {day} AS day FROM staged_facts AS f WHERE f.code IS NULL
     ),
@@ -278,14 +281,14 @@ _MISSING_DAYS = """
         SELECT generate_series(min(day), max(day), interval '1 day')::date AS day FROM days
     )
 
-    SELECT span.day
-    FROM span
-    WHERE
+    SELECT
+        span.day,
         span.day NOT IN (SELECT day FROM days)
         AND NOT EXISTS (
             SELECT FROM {table} AS f
             WHERE f.organization_id = %(organization)s AND f.{column} >= {from_day} AND f.{column} < {to_day}
         )
+    FROM span
     ORDER BY span.day
 """
 
@@ -343,7 +346,7 @@ def _load(
 
 def _stage(connection: Connection, load: FactLoad, rows: Iterable[FactRow | RejectedRow]) -> int:
     """Copy the rows into `staged_facts` as they are read; how many there were."""
-    names = _columns(load.table)
+    names = load.table.columns
     connection.execute(sql.SQL(_CREATE_STAGED).format(columns=_listed(names), table=_relation(load.table)))
     copied = (*names, "row_number", "newest", *_REJECTION_COLUMNS)
     command = sql.SQL("COPY staged_facts ({}) FROM STDIN").format(_listed(copied))
@@ -365,7 +368,7 @@ def _stage(connection: Connection, load: FactLoad, rows: Iterable[FactRow | Reje
 
 def _reject_what_contradicts(connection: Connection, load: FactLoad) -> None:
     table = load.table
-    rest = [name for name in _columns(table) if name not in table.key] or list(table.key)
+    rest = [name for name in table.columns if name not in table.key] or list(table.key)
     connection.execute(
         sql.SQL(_MARK_DUPLICATES).format(
             same=sql.SQL("({}) IS NOT DISTINCT FROM ({})").format(_listed(rest, "s"), _listed(rest, "w")),
@@ -380,7 +383,7 @@ def _reject_what_contradicts(connection: Connection, load: FactLoad) -> None:
 
 def _write(connection: Connection, load: FactLoad) -> tuple[int, int]:
     """Update and insert; how many of each."""
-    table, names = load.table, _columns(load.table)
+    table, names = load.table, load.table.columns
     rest = [name for name in names if name not in table.key]
     parts = {"table": _relation(table), "same": _same_key(table)}
     updated = connection.execute(
@@ -401,10 +404,9 @@ def _write(connection: Connection, load: FactLoad) -> tuple[int, int]:
 def _remarks(connection: Connection, load: FactLoad) -> tuple[str, ...]:
     remarks = []
     if load.table.day is not None:
-        missing = [day for (day,) in connection.execute(_missing_days(load), _values(load)).fetchall()]
-        if said := _said(missing):
-            remarks.append(f"raw.{load.table.name} has nothing on {said}")
-    if "currency" in _columns(load.table):
+        missing = _missing(connection.execute(_days_of(load), _values(load)).fetchall())
+        remarks += [f"raw.{load.table.name} has nothing on {missing}"] if missing else []
+    if "currency" in load.table.columns:
         others = connection.execute(_OTHER_CURRENCIES, _values(load)).fetchall()
         if others:
             listed = ", ".join(f"{rows:,} in {currency}" for currency, rows in others[:EXAMPLES])
@@ -415,14 +417,14 @@ def _remarks(connection: Connection, load: FactLoad) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _missing_days(load: FactLoad) -> sql.Composed:
+def _days_of(load: FactLoad) -> sql.Composed:
     column = sql.Identifier(load.table.day or "")
     if load.table.day == "day":
         day, start = sql.SQL("f.{}").format(column), sql.SQL("span.day + {}")
     else:
         day = sql.SQL("(f.{} AT TIME ZONE %(timezone)s)::date").format(column)
         start = sql.SQL("(span.day + {})::timestamp AT TIME ZONE %(timezone)s")
-    return sql.SQL(_MISSING_DAYS).format(
+    return sql.SQL(_DAYS).format(
         day=day,
         table=_relation(load.table),
         column=column,
@@ -431,18 +433,12 @@ def _missing_days(load: FactLoad) -> sql.Composed:
     )
 
 
-def _said(missing: list[date]) -> str:
-    """The missing days in words, without weekdays on which there is nothing at all: the business is closed."""
-    if not missing:
-        return ""
-    span = {missing[0] + timedelta(days=number) for number in range((missing[-1] - missing[0]).days + 1)}
-    gone = set(missing)
-    closed = {
-        weekday
-        for weekday in range(7)
-        if sum(day.weekday() == weekday for day in gone) > 0.8 * sum(day.weekday() == weekday for day in span)
-        and sum(day.weekday() == weekday for day in gone) >= 4
-    }
+def _missing(days_of_span: Sequence[tuple[date, bool]]) -> str:
+    """The days on which there is nothing, in words, without weekdays on which the business is closed."""
+    missing = [day for day, is_missing in days_of_span if is_missing]
+    all_days = Counter(day.weekday() for day, _ in days_of_span)
+    gone = Counter(day.weekday() for day in missing)
+    closed = {weekday for weekday, days in gone.items() if days >= CLOSED_DAYS and days > 0.8 * all_days[weekday]}
     days = [day for day in missing if day.weekday() not in closed]
     pieces = []
     for _, run in groupby(enumerate(days), key=lambda item: item[1] - timedelta(days=item[0])):
@@ -452,10 +448,6 @@ def _said(missing: list[date]) -> str:
         return ""
     more = f" and {len(pieces) - EXAMPLES} more times" if len(pieces) > EXAMPLES else ""
     return f"{len(days)} days: {', '.join(pieces[:EXAMPLES])}{more}"
-
-
-def _columns(table: FactTable) -> list[str]:
-    return [field.name for field in fields(table.row)]
 
 
 def _relation(table: FactTable) -> sql.Identifier:

@@ -7,10 +7,10 @@ against these types (pydantic); whoever makes facts in Python, as the demo does,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import Field, StringConstraints
 
@@ -151,9 +151,27 @@ class FactTable:
     """A table of `raw`: what its rows are, what tells them apart, and when they happen."""
 
     name: str
-    row: type
+    row: type[Fact]
     key: tuple[str, ...]
     day: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        return tuple(field.name for field in fields(self.row))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns that every row must fill."""
+        return tuple(field.name for field in fields(self.row) if field.default is MISSING)
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Columns that hold one of a few words."""
+        hints = get_type_hints(self.row)
+        return frozenset(
+            name for name, hint in hints.items() if Literal in {get_origin(hint), *map(get_origin, get_args(hint))}
+        )
 
 
 # In the order in which they are loaded: what others point to comes first. `day` is the column whose days a living
