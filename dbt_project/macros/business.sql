@@ -22,9 +22,10 @@
 {%- endmacro %}
 
 
-{# One end of the 95 % interval of a share (Wilson's score interval, one-sided): safe for small numbers. #}
+{# A share is beyond a limit with 99 % certainty when this end of its interval is (Wilson's score, one-sided): safe
+   for small numbers. #}
 {% macro share_bound(share, trials, side) -%}
-    {%- set z = 1.645 -%}
+    {%- set z = 2.326 -%}
     (
         ({{ share }} + {{ z }}^2 / (2 * {{ trials }})
         {{ "-" if side == "lower" else "+" }} {{ z }} * sqrt(

@@ -29,7 +29,7 @@
             {{ pct_change('last_week', 'week_before') }} AS change_pct,
             100 * stddev_samp(current_value - week_ago) OVER (
                 PARTITION BY metric_name ORDER BY metric_date ROWS BETWEEN 27 PRECEDING AND CURRENT ROW
-            ) / nullif(sqrt(2) * level, 0) AS unsteadiness
+            ) / nullif(sqrt(2)::numeric * level, 0) AS unsteadiness
         FROM windows
     )
     SELECT

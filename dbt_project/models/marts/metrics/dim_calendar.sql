@@ -13,18 +13,11 @@ WITH profile AS (
 days AS (
     SELECT d.day::date AS day
     FROM (
-        SELECT
-            least(
-                min(metric_date), (SELECT min(day) FROM {{ ref('stg_calendar') }}), {{ as_of() }} - 365
-            ) AS first_day
-        FROM {{ ref('int_days_due') }}
+        SELECT least(min(metric_date), {{ as_of() }} - 365) AS first_day
+        FROM {{ source('analytics', 'computed_days') }}
+        WHERE organization_id = {{ organization() }}
     ) AS s
-    CROSS JOIN LATERAL generate_series(
-        s.first_day,
-        greatest(coalesce({{ as_of() }}, s.first_day) + 60, (SELECT max(day) FROM {{ ref('stg_calendar') }})),
-        interval '1 day'
-    ) AS d (day)
-    WHERE d.day < s.first_day + interval '30 years'
+    CROSS JOIN LATERAL generate_series(s.first_day, {{ as_of() }} + 365, interval '1 day') AS d (day)
 ),
 
 events AS (
@@ -36,6 +29,16 @@ events AS (
         array_agg(coalesce(name_zh, name) ORDER BY event_type, name) AS names_zh
     FROM {{ ref('stg_calendar') }}
     GROUP BY day
+),
+
+revenue AS (
+    SELECT
+        metric_date,
+        avg(current_value) OVER (ORDER BY metric_date ROWS BETWEEN 27 PRECEDING AND CURRENT ROW) AS four_weeks,
+        CASE WHEN count(*) OVER year >= 180 THEN avg(current_value) OVER year END AS year
+    FROM {{ ref('fct_business_metrics_daily') }}
+    WHERE organization_id = {{ organization() }} AND metric_name = 'daily_revenue' AND dimension = 'all'
+    WINDOW year AS (ORDER BY metric_date ROWS BETWEEN 364 PRECEDING AND CURRENT ROW)
 )
 
 SELECT
@@ -46,8 +49,10 @@ SELECT
     (extract(DOW FROM d.day) = ANY (p.open_weekdays) AND NOT coalesce(e.is_holiday, false)) AS is_business_day,
     coalesce(e.is_holiday, false) AS is_holiday,
     coalesce(e.is_promotion, false) AS is_promotion,
+    {{ get_seasonal_factor('e.is_holiday', 'e.is_promotion', 'r.four_weeks', 'r.year') }}::text AS season_factor,
     coalesce(e.names, '{}')::text[] AS event_names,
     coalesce(e.names_zh, '{}')::text[] AS event_names_zh
 FROM days AS d
 CROSS JOIN profile AS p
 LEFT JOIN events AS e ON d.day = e.day
+LEFT JOIN revenue AS r ON d.day = r.metric_date
