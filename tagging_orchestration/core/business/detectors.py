@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tagging_orchestration.core.business.detection import daily
+from tagging_orchestration.core.business.detection import daily, stream
 
 DETECTOR_VERSION = "1"
 
@@ -110,6 +110,14 @@ def daily_scores(series: Any) -> Any:
     judgements = judge([day.date() for day in series.index], series.tolist(), profile)
     scores = [0.0 if judgement.value is None else judgement.score for judgement in judgements]
     return series.__class__(scores, index=series.index)
+
+
+def stream_scores(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Score of each moment of a stream (datetime64[n], float[n]): its rarity where an excursion begins, else 0.
+
+    2 is one in a hundred, 3 one in a thousand of the moments before it.
+    """
+    return stream.excursions(stream.stream_surprises(np.asarray(times), np.asarray(values, float)))
 
 
 def _judgement(
