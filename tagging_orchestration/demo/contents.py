@@ -14,15 +14,14 @@ import numpy as np
 
 from tagging_orchestration.demo.catalogue import DAYS, LAST_DAY
 from tagging_orchestration.demo.incidents import (
+    AFTERMATH_DAYS,
     DEFAULT_SEED,
     SAMPLE_INCIDENTS,
     TIMEZONE,
+    Kind,
     PlantedIncident,
     shift,
 )
-
-# People still write about an incident some days after its end.
-AFTERMATH = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class SampleContent:
     channel: str
     product: str | None
     rating: int | None
-    incident: str | None
+    incident: Kind | None
     document: dict[str, Any]
 
 
@@ -67,19 +66,19 @@ def dated_contents(seed: int, incidents: Sequence[PlantedIncident]) -> tuple[Sam
     return tuple(sorted(contents, key=lambda content: (content.created_at, content.id)))
 
 
-def incident_of(document: dict[str, Any]) -> Any:
+def incident_of(document: dict[str, Any]) -> Kind | None:
     """Kind of the incident a line of the sample talks about while it happens; None for all other lines."""
     created = datetime.fromisoformat(document["created_at"])
     text = f"{document['title']}\n{document['text']}"
     for incident in SAMPLE_INCIDENTS:
-        if incident.start.replace(hour=0, minute=0) <= created < incident.end + AFTERMATH and re.search(
-            incident.words, text, re.IGNORECASE
-        ):
+        told_from = incident.start.replace(hour=0, minute=0)
+        told_until = incident.end + timedelta(days=AFTERMATH_DAYS)
+        if told_from <= created < told_until and re.search(incident.words, text, re.IGNORECASE):
             return incident.kind
     return None
 
 
-def _dated(document: dict[str, Any], created: datetime, incident: str | None) -> SampleContent:
+def _dated(document: dict[str, Any], created: datetime, incident: Kind | None) -> SampleContent:
     moved = created - datetime.fromisoformat(document["created_at"])
     dated = {**document, "created_at": created.isoformat()}
     if "updated_at" in document:

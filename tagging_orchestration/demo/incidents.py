@@ -22,6 +22,8 @@ Kind = Literal[
 # A detector knows nothing of a shop that has just opened; and two incidents at once have no single cause.
 OPENING_DAYS = 32
 CALM_DAYS = 8
+# People still write about an incident some days after its end.
+AFTERMATH_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def planted_incidents(seed: int = DEFAULT_SEED) -> tuple[PlantedIncident, ...]:
     order = rng.permutation(len(SAMPLE_INCIDENTS))
     lengths = [_days(SAMPLE_INCIDENTS[index]) for index in order]
     year = (LAST_DAY - FIRST_DAY).days + 1
-    spare = year - OPENING_DAYS - sum(lengths) - CALM_DAYS * len(lengths)
+    spare = year - OPENING_DAYS - sum(lengths) - CALM_DAYS * (len(lengths) - 1) - AFTERMATH_DAYS
     # Random calm before each incident; what is left over follows the last one.
     calms = np.diff(np.sort(rng.integers(0, spare + 1, len(lengths))), prepend=0) + CALM_DAYS
     moved, day = [], OPENING_DAYS - CALM_DAYS
