@@ -102,12 +102,11 @@ def load_series(
 
 
 def holidays(pool: ConnectionPool, organization_id: str) -> frozenset[date]:
-    """Days on which a business is not expected to do as on other days: holidays, promotions, closed days."""
-    # Index: primary key of raw.calendar.
+    """Days on which a business is not expected to do as on other days: holidays, closed days, promotions."""
     query = """
         SELECT c.day
-        FROM raw.calendar AS c
-        WHERE c.organization_id = %s AND c.event_type IN ('holiday', 'promotion', 'closed')
+        FROM analytics.dim_calendar AS c
+        WHERE c.organization_id = %s AND (c.is_holiday OR c.is_promotion)
     """
     with transaction(pool) as connection:
         return frozenset(day for (day,) in connection.execute(query, [organization_id]))

@@ -66,8 +66,8 @@ def test_the_same_alerts_give_the_same_incidents_in_any_order_and_over_time():
     grown: list = []
     for number in range(1, 6):
         (incident,) = group([*grown, *(a for a in alerts if a.id.int == number)])
+        assert incident.id == wanted[0].id
         grown = list(incident.alerts)
-    assert incident.id == wanted[0].id
     assert group(grown) == wanted
 
 
