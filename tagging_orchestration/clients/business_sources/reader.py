@@ -113,7 +113,7 @@ class BusinessReader:
                 feeds[ours] = (theirs, _column(theirs))
         settled = {**feeds, **source.columns}
         for ours, theirs in guess(self.table, found, settled).items():
-            feeds[ours] = (f"{theirs} (guessed)", _column(theirs))
+            feeds[ours] = (theirs if theirs == ours else f"{theirs} (guessed)", _column(theirs))
         if source.content_source:
             feeds["content_source"] = (
                 f"always {source.content_source!r}", lambda _: source.content_source
