@@ -16,6 +16,7 @@ from tagging_orchestration.commands import (
     feedback,
     init,
     models,
+    report,
     runs,
     status,
     tag_file,
@@ -127,6 +128,7 @@ main.section(
     vocabulary.vocabulary,
     tag_file.tag_file,
 )
+main.section("Business", report.report)
 main.section("Learn", feedback.feedback, feedback.review, models.models, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)
 

@@ -22,6 +22,7 @@ from tagging_orchestration.core.business.report import (
     MissingDay,
     Phrase,
     Recommendation,
+    Rejection,
     ReportFacts,
     SampleText,
     Series,
@@ -337,9 +338,15 @@ def facts() -> ReportFacts:
         contents_before=88,
         sources=(
             SourceState(
-                "orders", "done", AS_OF, GENERATED_AT, 14_800, 3, (("negative price", 2), ("future date", 1))
+                "orders",
+                "done",
+                AS_OF,
+                90,
+                14_800,
+                (Rejection("total_amount", "bad_value", 2), Rejection("ordered_at", "bad_date", 1)),
             ),
-            SourceState("reviews", "done", AS_OF - timedelta(days=4), GENERATED_AT, 412, 0),
+            SourceState("sessions", "done", AS_OF - timedelta(days=4), 86, 412),
+            SourceState("reviews", "", AS_OF - timedelta(days=4), 20),
         ),
         missing_days=(MissingDay(LABELS["visits"], date(2026, 10, 4)),),
     )

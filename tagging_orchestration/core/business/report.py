@@ -42,11 +42,21 @@ EXCERPT_CHARACTERS = 180
 TAGS_SHOWN, SAMPLES_SHOWN, ROWS_SHOWN, LINEAGE_SHOWN, MOVEMENTS_SHOWN = 6, 3, 5, 6, 6
 # Of the movements of tags that are told, at most one in ten is chance (Benjamini-Hochberg).
 FALSE_MOVEMENTS = 0.1
+# A source is late when it is silent for so many times as long as it usually is.
+LATE_GAPS = 3
 PERSONAL_MARK = "■■■"
 
 _WORST_FIRST: tuple[Severity, ...] = ("critical", "warning", "info")
 _SEVERITIES: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
 _PRIORITIES: Mapping[str, int] = {"low": 0, "medium": 1, "high": 2, "urgent": 3}
+_REJECTIONS: Mapping[str, str] = {
+    "bad_value": "數值不合理",
+    "bad_date": "日期無法採用",
+    "bad_id": "識別碼無法採用",
+    "missing_id": "缺少識別碼",
+    "duplicate_id": "識別碼重複",
+    "malformed": "格式錯誤",
+}
 _RISKS: Mapping[str, int] = {"低": 0, "中": 1, "高": 2, "極高": 3}
 
 
@@ -302,16 +312,25 @@ class TagCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """Rows of a load refused for one reason (`RejectionCode`) in one column ("" for the whole row)."""
+
+    column: str
+    code: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class SourceState:
-    """The last load of one source of business rows, and the last day it has a row of."""
+    """One table of business facts: its last load (status "" if plain SQL fills it), the last day it has facts of,
+    and on how many of the last `SERIES_DAYS` days it has some."""
 
     source: str
     status: str
     last_day: date | None
-    loaded_at: datetime | None
-    rows: int
-    rejected: int
-    reasons: tuple[tuple[str, int], ...] = ()
+    days: int
+    rows: int = 0
+    rejected: tuple[Rejection, ...] = ()
     error: str | None = None
 
 
@@ -805,18 +824,21 @@ def _quality(facts: ReportFacts) -> tuple[QualityNote, ...]:
                 )
             )
         if source.rejected:
-            reasons_en = ", ".join(f"{count} {reason}" for reason, count in source.reasons)
-            reasons_zh = "、".join(f"{reason} {count} 筆" for reason, count in source.reasons)
+            count = sum(rejection.count for rejection in source.rejected)
+            english = [f"{r.column} {r.code.replace('_', ' ')}: {r.count}".strip() for r in source.rejected]
+            chinese = [
+                f"{r.column} {_REJECTIONS.get(r.code, r.code)} {r.count} 筆".strip() for r in source.rejected
+            ]
             notes.append(
                 QualityNote(
                     "notice",
                     Phrase(
-                        f"{name}: {source.rejected} of {source.rows} rows were refused ({reasons_en}).",
-                        f"{name}：{source.rows} 筆中有 {source.rejected} 筆未採用（{reasons_zh}）。",
+                        f"{name}: {count} of {source.rows} rows were refused ({', '.join(english)}).",
+                        f"{name}：{source.rows} 筆中有 {count} 筆未採用（{'、'.join(chinese)}）。",
                     ),
                 )
             )
-        if facts.as_of and source.last_day and (behind := (facts.as_of - source.last_day).days) >= 2:
+        if facts.as_of and (behind := _behind(source, facts.as_of)):
             notes.append(
                 QualityNote(
                     "notice",
@@ -848,6 +870,14 @@ def _quality(facts: ReportFacts) -> tuple[QualityNote, ...]:
             )
         )
     return tuple(sorted(notes, key=lambda note: note.level != "problem"))
+
+
+def _behind(source: SourceState, as_of: date) -> int:
+    """Days since the source's last facts when that is much longer than usual between its facts, else 0."""
+    if source.last_day is None or not source.days:
+        return 0
+    behind = (as_of - source.last_day).days
+    return behind if behind >= 2 and behind > LATE_GAPS * SERIES_DAYS / source.days else 0
 
 
 def _by_label(missing: Iterable[MissingDay]) -> dict[Phrase, list[date]]:

@@ -225,11 +225,11 @@ def test_tags_move_only_beyond_chance():
 def test_quality_notes_name_what_is_wrong():
     notes = build_report(fake.facts()).quality
     assert [note.text.zh for note in notes] == [
-        "orders：14800 筆中有 3 筆未採用（negative price 2 筆、future date 1 筆）。",
-        "reviews 的資料只到 2026-10-27，比本報告早 4 天。",
+        "orders：14800 筆中有 3 筆未採用（total_amount 數值不合理 2 筆、ordered_at 日期無法採用 1 筆）。",
+        "sessions 的資料只到 2026-10-27，比本報告早 4 天。",
         "造訪數有 1 天沒有數值：2026-10-04。",
     ]
-    failed = SourceState("orders", "failed", AS_OF, None, 10, 0, (), "too many bad rows")
+    failed = SourceState("orders", "failed", AS_OF, 90, 10, (), "too many bad rows")
     first = build_report(replace(fake.facts(), sources=(*fake.facts().sources, failed))).quality[0]
     assert (first.level, first.text.en) == ("problem", "The last load of orders failed: too many bad rows.")
     good = build_report(replace(fake.facts(), sources=(), missing_days=())).quality
