@@ -105,6 +105,8 @@ def _offline_environment(settings: Settings) -> dict[str, str]:
         "DBT_LOG_PATH": str(target_path(settings).parent / "logs"),
         # Unit tests are for those who change models: `make test` runs them, a build does not.
         "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
+        # A test runs with the last of the models it looks at, not with the first.
+        "DBT_INDIRECT_SELECTION": "buildable",
         "DO_NOT_TRACK": "1",
     }
 

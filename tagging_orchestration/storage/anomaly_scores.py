@@ -120,7 +120,7 @@ def save_scores(
 ) -> None:
     """Write what the detectors made of the pending days of some series, in one transaction."""
     with transaction(pool) as connection:
-        connection.execute("CREATE TEMPORARY TABLE judged (LIKE analytics.anomaly_scores) ON COMMIT DROP")
+        connection.execute("CREATE TEMPORARY TABLE judged (LIKE analytics.anomaly_scores INCLUDING DEFAULTS) ON COMMIT DROP")
         columns = """
             organization_id, metric_name, dimension, metric_date, value, expected, lower, upper, score, threshold,
             is_anomaly, kind, direction, detector_version
