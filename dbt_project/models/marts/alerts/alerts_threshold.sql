@@ -63,17 +63,17 @@ SELECT
     threshold_value::numeric(18, 4) AS threshold_value,
     NULL::numeric(18, 4) AS expected_value,
     round(abs(current_value - threshold_value) / nullif(abs(threshold_value), 0), 4)::double precision AS score,
-    (name_en || CASE comparison WHEN 'gt' THEN ' is above its limit' ELSE ' is below its limit' END)::text AS title_en,
+    (name_en || CASE comparison WHEN 'gt' THEN ' above the limit' ELSE ' below the limit' END)::text AS title_en,
     (name_zh || CASE comparison WHEN 'gt' THEN '超過上限' ELSE '低於下限' END)::text AS title_zh,
     (
-        name_en || ' was ' || {{ format_value('current_value', 'unit', 'en') }} || ' on ' || metric_date || ', '
+        name_en || ': ' || {{ format_value('current_value', 'unit', 'en') }} || ' on ' || metric_date || ', '
         || {{ format_difference('current_value - threshold_value', 'unit', 'en') }}
         || CASE comparison WHEN 'gt' THEN ' above' ELSE ' below' END
         || CASE severity WHEN 'critical' THEN ' the critical limit of ' ELSE ' the warning limit of ' END
         || {{ format_value('threshold_value', 'unit', 'en') }} || '.'
     )::text AS message_en,
     (
-        metric_date || ' ' || name_zh || '為 ' || {{ format_value('current_value', 'unit', 'zh-Hant') }} || '，'
+        metric_date || ' ' || name_zh || ' ' || {{ format_value('current_value', 'unit', 'zh-Hant') }} || '，'
         || CASE comparison WHEN 'gt' THEN '高於' ELSE '低於' END
         || CASE severity WHEN 'critical' THEN '嚴重門檻 ' ELSE '警告門檻 ' END
         || {{ format_value('threshold_value', 'unit', 'zh-Hant') }} || '，相差 '

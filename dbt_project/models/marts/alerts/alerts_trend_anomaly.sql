@@ -176,7 +176,8 @@ worded AS (
         {{ format_value('current_value', 'unit', 'zh-Hant') }} AS value_zh,
         {{ format_value('expected_value', 'unit', 'en') }} AS expected_en,
         {{ format_value('expected_value', 'unit', 'zh-Hant') }} AS expected_zh,
-        to_char(abs(change_pct), 'FM999,999,990') || '%' AS change
+        to_char(abs(change_pct), 'FM999,999,990') || '%' AS change,
+        CASE alert_subtype WHEN 'trend_30d' THEN '30' ELSE '7' END AS days
     FROM candidates
 )
 
@@ -195,16 +196,16 @@ SELECT
     round(expected_value, 4)::numeric(18, 4) AS expected_value,
     score::double precision AS score,
     (name_en || CASE
-        WHEN alert_subtype = 'missing' THEN ' is missing'
-        WHEN alert_subtype = 'shift' AND direction = 'up' THEN ' has moved to a higher level'
-        WHEN alert_subtype = 'shift' THEN ' has moved to a lower level'
-        WHEN alert_subtype = 'drift' AND direction = 'up' THEN ' keeps creeping up'
-        WHEN alert_subtype = 'drift' THEN ' keeps sliding'
-        WHEN alert_subtype = 'volatility' THEN ' is unusually high'
-        WHEN alert_type = 'trend_analysis' AND direction = 'up' THEN ' is rising fast'
-        WHEN alert_type = 'trend_analysis' THEN ' is falling fast'
-        WHEN direction = 'up' THEN ' is unusually high'
-        ELSE ' is unusually low'
+        WHEN alert_subtype = 'missing' THEN ' missing'
+        WHEN alert_subtype = 'shift' AND direction = 'up' THEN ' at a higher level'
+        WHEN alert_subtype = 'shift' THEN ' at a lower level'
+        WHEN alert_subtype = 'drift' AND direction = 'up' THEN ' creeping up'
+        WHEN alert_subtype = 'drift' THEN ' sliding'
+        WHEN alert_subtype = 'volatility' THEN ' unusually high'
+        WHEN alert_type = 'trend_analysis' AND direction = 'up' THEN ' rising fast'
+        WHEN alert_type = 'trend_analysis' THEN ' falling fast'
+        WHEN direction = 'up' THEN ' unusually high'
+        ELSE ' unusually low'
     END)::text AS title_en,
     (name_zh || CASE
         WHEN alert_subtype = 'missing' THEN '缺少資料'
@@ -218,38 +219,44 @@ SELECT
         WHEN direction = 'up' THEN '異常偏高'
         ELSE '異常偏低'
     END)::text AS title_zh,
-    (CASE
-        WHEN alert_subtype = 'missing' AND expected_en IS NULL THEN 'No value of ' || name_en || ' arrived for ' || metric_date || '.'
+    (name_en || CASE
         WHEN alert_subtype = 'missing'
-            THEN 'No value of ' || name_en || ' arrived for ' || metric_date || '; about ' || expected_en || ' was expected.'
-        WHEN alert_type = 'trend_analysis' AND alert_subtype <> 'volatility'
-            THEN name_en || ' averaged ' || value_en || ' a day in the '
-                || CASE alert_subtype WHEN 'trend_7d' THEN '7 days' ELSE '30 days' END || ' up to ' || metric_date
+            THEN ': no value arrived for ' || metric_date || coalesce('; about ' || expected_en || ' is usual', '')
+        WHEN alert_subtype IN ('trend_7d', 'trend_30d')
+            THEN
+                ': ' || value_en || ' a day on average in the ' || days || ' days up to ' || metric_date
                 || CASE direction WHEN 'up' THEN ', up ' ELSE ', down ' END || change || ' from ' || expected_en
-                || ' in the ' || CASE alert_subtype WHEN 'trend_7d' THEN '7 days' ELSE '30 days' END || ' before.'
+                || ' in the ' || days || ' days before'
+        WHEN alert_subtype IN ('shift', 'drift')
+            THEN
+                CASE direction WHEN 'up' THEN ': higher' ELSE ': lower' END || ' than usual for days now; '
+                || value_en || ' on ' || metric_date
         ELSE
-            name_en || ' was ' || value_en || ' on ' || metric_date
-            || coalesce('; about ' || expected_en || ' was expected', '')
+            ': ' || value_en || ' on ' || metric_date || coalesce(', where about ' || expected_en || ' is usual', '')
             || CASE
-                WHEN change_pct IS NULL OR change_pct = 0 THEN ''
-                WHEN change_pct > 0 THEN ', so it is ' || change || ' higher'
-                ELSE ', so it is ' || change || ' lower'
-            END || '.'
-    END)::text AS message_en,
+                WHEN change_pct > 0 THEN ' (' || change || ' higher)'
+                WHEN change_pct < 0 THEN ' (' || change || ' lower)'
+                ELSE ''
+            END
+    END || '.')::text AS message_en,
     (CASE
-        WHEN alert_subtype = 'missing' THEN metric_date || ' 沒有收到' || name_zh || '的資料' || coalesce('，原本預期約 ' || expected_zh, '') || '。'
-        WHEN alert_type = 'trend_analysis' AND alert_subtype <> 'volatility'
-            THEN '截至 ' || metric_date || ' 的' || CASE alert_subtype WHEN 'trend_7d' THEN ' 7 天' ELSE ' 30 天' END
-                || '內，' || name_zh || '日均為 ' || value_zh || '，較前'
-                || CASE alert_subtype WHEN 'trend_7d' THEN ' 7 天' ELSE ' 30 天' END || '的 ' || expected_zh
-                || CASE direction WHEN 'up' THEN '增加 ' ELSE '減少 ' END || change || '。'
+        WHEN alert_subtype = 'missing'
+            THEN metric_date || ' 沒有收到' || name_zh || '的資料' || coalesce('，平常約為 ' || expected_zh, '')
+        WHEN alert_subtype IN ('trend_7d', 'trend_30d')
+            THEN
+                '截至 ' || metric_date || ' 的 ' || days || ' 天內，' || name_zh || '每日平均 ' || value_zh
+                || '，比前 ' || days || ' 天' || CASE direction WHEN 'up' THEN '增加 ' ELSE '減少 ' END || change
+                || '（前 ' || days || ' 天為 ' || expected_zh || '）'
+        WHEN alert_subtype IN ('shift', 'drift')
+            THEN
+                name_zh || '連日' || CASE direction WHEN 'up' THEN '高於' ELSE '低於' END || '平常水準；'
+                || metric_date || ' 為 ' || value_zh
         ELSE
-            metric_date || ' ' || name_zh || '為 ' || value_zh
-            || coalesce('，預期約為 ' || expected_zh, '')
+            metric_date || ' ' || name_zh || ' ' || value_zh || coalesce('，平常約為 ' || expected_zh, '')
             || CASE
-                WHEN change_pct IS NULL OR change_pct = 0 THEN ''
                 WHEN change_pct > 0 THEN '，高出 ' || change
-                ELSE '，低了 ' || change
-            END || '。'
-    END)::text AS message_zh
+                WHEN change_pct < 0 THEN '，低了 ' || change
+                ELSE ''
+            END
+    END || '。')::text AS message_zh
 FROM worded

@@ -51,10 +51,10 @@ subjects AS (
 whole_business AS (
     SELECT
         metric_date,
-        jsonb_object_agg(metric_name, current_value) FILTER (WHERE metric_name IN (
+        jsonb_object_agg(metric_name, trim_scale(current_value)) FILTER (WHERE metric_name IN (
             'active_customers', 'high_value_customers', 'daily_revenue', 'order_completion_rate', 'pending_orders'
         )) AS indicators,
-        jsonb_object_agg(metric_name, current_value) FILTER (WHERE metric_name IN (
+        jsonb_object_agg(metric_name, trim_scale(current_value)) FILTER (WHERE metric_name IN (
             'customer_trend_pct', 'revenue_trend_pct', 'efficiency_trend_pct'
         )) AS trends,
         avg(max(current_value) FILTER (WHERE metric_name = 'average_order_value')) OVER (

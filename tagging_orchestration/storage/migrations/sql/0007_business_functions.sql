@@ -49,7 +49,7 @@ BEGIN ATOMIC
                 WHEN 'TWD' THEN 'NT$' WHEN 'USD' THEN '$' WHEN 'EUR' THEN '€' WHEN 'GBP' THEN '£' WHEN 'JPY' THEN '¥'
                 WHEN 'CNY' THEN 'CN¥' WHEN 'HKD' THEN 'HK$' WHEN 'BRL' THEN 'R$' ELSE currency || ' '
             END
-            || to_char(abs(value), CASE WHEN abs(value) < 100 THEN 'FM90.00' ELSE 'FM999,999,999,999,990' END)
+            || to_char(abs(value), CASE WHEN abs(value) < 100 AND value <> round(value) THEN 'FM90.00' ELSE 'FM999,999,999,999,990' END)
         WHEN unit = 'share' THEN to_char(100 * value, 'FM999,990.0') || '%'
         WHEN unit = 'pct' THEN to_char(value, 'FM999,990.0') || '%'
         WHEN unit = 'ratio' THEN to_char(value, 'FM999,990.0') || CASE WHEN locale = 'zh-Hant' THEN ' 倍' ELSE '×' END
