@@ -1,10 +1,11 @@
-"""Refreshing scores and alerts: storage in, the pure functions of core/business, storage out."""
+"""Refreshing scores and alerts, and telling people: storage in, the pure functions of core/business, storage
+out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ from tagging_orchestration.core.business.alerts import (
 from tagging_orchestration.core.business.detectors import DETECTOR_VERSION, DayJudgement, MetricProfile, judge
 from tagging_orchestration.core.business.evidence import AlertEvidence
 from tagging_orchestration.core.business.incidents import Incident, IncidentAlert, causes_of, group
+from tagging_orchestration.core.business.notices import Notifier
 from tagging_orchestration.core.models import ChangeContext
 from tagging_orchestration.core.ports import Progress
 from tagging_orchestration.settings import Settings
@@ -43,6 +45,7 @@ from tagging_orchestration.storage.anomaly_scores import (
     pending_series,
     save_scores,
 )
+from tagging_orchestration.storage.notifications import QueueReport, SendReport, queue_notifications, send_due
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
@@ -318,3 +321,21 @@ def _counted(
             for incident in incidents
         ),
     )
+
+
+# ---------------------------------------------------------------------------------------------- notifications
+
+
+def notify(
+    pool: ConnectionPool, settings: Settings, notifier: Notifier, now: Callable[[], datetime] | None = None
+) -> tuple[QueueReport, SendReport]:
+    """Tell people of incidents they have not heard of, through the channels of `business.notify`."""
+    business = settings.business
+    queued = queue_notifications(
+        pool,
+        settings.organization_id,
+        {channel.name: channel.min_severity for channel in business.notify},
+        business.alert_hours,
+    )
+    clock = now or (lambda: datetime.now(UTC))
+    return queued, send_due(pool, settings.organization_id, notifier, locale=business.locale, now=clock)

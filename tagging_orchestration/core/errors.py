@@ -39,3 +39,7 @@ class QualityGateFailed(TaggingError):
 
 class TransientError(TaggingError):
     """Worth another try: lost connection, lock time-out, busy model server."""
+
+
+class DeliveryUnknown(TaggingError):
+    """A message may have been delivered or not; sending it again could tell people twice."""

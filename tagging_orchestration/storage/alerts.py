@@ -226,20 +226,10 @@ def list_incidents(
             i.id, i.state, i.severity, i.title, i.texts, i.opened_on, i.last_seen_on, i.closed_at, i.causes,
             count(a.id)::integer AS alerts, (count(a.id) FILTER (WHERE a.is_active))::integer AS open_alerts,
             coalesce(array_agg(DISTINCT a.metric_name::text) FILTER (WHERE a.id IS NOT NULL), '{}') AS metrics,
-            coalesce(bool_and(s.silenced) FILTER (WHERE a.is_active), false) AS silenced
+            coalesce(bool_and(analytics.is_silenced(a)) FILTER (WHERE a.is_active), false) AS silenced
         FROM analytics.alert_incidents AS i
         LEFT JOIN analytics.dashboard_alerts AS a
             ON a.incident_id = i.id AND a.resolution IS DISTINCT FROM 'corrected'
-        LEFT JOIN LATERAL (
-            SELECT EXISTS (
-                SELECT
-                FROM analytics.alert_silences AS q
-                WHERE
-                    q.organization_id = a.organization_id AND now() >= q.starts_at AND now() < q.ends_at
-                    AND coalesce(q.metric_name = a.metric_name, true) AND coalesce(q.dimension = a.dimension, true)
-                    AND coalesce(q.fingerprint = a.fingerprint, true)
-            ) AS silenced
-        ) AS s ON true
         WHERE
             i.organization_id = %(organization)s AND (i.state = 'open' OR NOT %(open_only)s)
             AND (%(since)s::date IS NULL OR i.last_seen_on >= %(since)s)

@@ -79,7 +79,8 @@ def build_relations(pool: ConnectionPool) -> None:
             connection.execute(
                 """
                 INSERT INTO analytics.metric_thresholds (
-                    metric_name, display_name, display_name_zh, unit, is_higher_better, value_kind, min_history_days
+                    metric_name, display_name, display_name_zh, unit, is_higher_better, value_kind,
+                    min_history_days
                 )
                 VALUES (%s, %s, %s, %s, %s, %s, 14)
                 """,

@@ -488,6 +488,20 @@ CREATE TABLE analytics.alert_silences (
 COMMENT ON TABLE analytics.alert_silences IS
     'What matches all columns given is still recorded as an alert, and notifies nobody.';
 
+CREATE FUNCTION analytics.is_silenced(alert analytics.dashboard_alerts) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (
+        SELECT
+        FROM analytics.alert_silences AS q
+        WHERE
+            q.organization_id = (alert).organization_id AND now() >= q.starts_at AND now() < q.ends_at
+            AND coalesce(q.metric_name = (alert).metric_name, true)
+            AND coalesce(q.dimension = (alert).dimension, true)
+            AND coalesce(q.fingerprint = (alert).fingerprint, true)
+    );
+END;
+
 -- The way from contents to the business: whose ticket or review a text is, of which order and product.
 CREATE VIEW analytics.content_facts AS
 SELECT
