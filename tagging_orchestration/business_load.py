@@ -61,17 +61,31 @@ def _load_sources(pool: ConnectionPool, settings: Settings, run_id: str | None, 
     return reports
 
 
+def load_shop(
+    pool: ConnectionPool,
+    settings: Settings,
+    shop: Shop,
+    *,
+    location: str,
+    fingerprint: str | None = None,
+    run_id: str | None,
+) -> list[TableLoad]:
+    """Load a simulated shop's facts; `location` tells one shop from another."""
+    from tagging_orchestration.storage.business_facts import load_facts, save_profile
+
+    save_profile(pool, settings.organization_id, settings.business)
+    loads = [_load_of(settings, table, location, fingerprint, run_id) for table in TABLES.values()]
+    return [load_facts(pool, load, _shop_rows(shop, load.table)) for load in loads]
+
+
 def _load_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -> list[TableLoad]:
     from tagging_orchestration.demo.shop import DEFAULT_SEED, VERSION, simulate
-    from tagging_orchestration.storage.business_facts import is_loaded, load_facts
+    from tagging_orchestration.storage.business_facts import is_loaded
 
-    loads = [
-        _load_of(settings, table, DEMO, f"{DEMO} {VERSION}.{DEFAULT_SEED}", run_id) for table in TABLES.values()
-    ]
-    if all(is_loaded(pool, load) for load in loads):
-        return [TableLoad(load.table.name, DEMO, skipped_unchanged_source=True) for load in loads]
-    shop = simulate()
-    return [load_facts(pool, load, shop_rows(shop, load.table)) for load in loads]
+    fingerprint = f"{DEMO} {VERSION}.{DEFAULT_SEED}"
+    if all(is_loaded(pool, _load_of(settings, table, DEMO, fingerprint, run_id)) for table in TABLES.values()):
+        return [TableLoad(name, DEMO, skipped_unchanged_source=True) for name in TABLES]
+    return load_shop(pool, settings, simulate(), location=DEMO, fingerprint=fingerprint, run_id=run_id)
 
 
 def _remove_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -> None:
@@ -84,7 +98,7 @@ def _remove_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -
     if loads:
         shop = simulate()
         for load in loads:
-            remove_facts(pool, load, shop_rows(shop, load.table))
+            remove_facts(pool, load, _shop_rows(shop, load.table))
 
 
 def _load_of(
@@ -104,7 +118,6 @@ def _load_of(
     )
 
 
-def shop_rows(shop: Shop, table: FactTable) -> Iterator[FactRow]:
-    """A simulated shop's facts of one table, as a source would give them."""
+def _shop_rows(shop: Shop, table: FactTable) -> Iterator[FactRow]:
     for number, fact in enumerate(getattr(shop, table.name), start=1):
         yield FactRow(number, fact)
