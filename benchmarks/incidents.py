@@ -9,8 +9,8 @@ was there an alert, how many days late, how severe, and is a tag that names the 
 evidence? Alerts that begin outside of every incident are false alarms.
 
 An incident is detected by an alert of a metric it moves (or of a tag that names its cause) that begins between
-its first day and GRACE_DAYS after its last one. A metric still moves for a while after an incident: alerts that begin
-up to AFTERMATH_DAYS after its end, and trends up to TREND_DAYS, are no false alarms.
+its first day and GRACE_DAYS after its last one. A metric still moves for a while after an incident: alerts that
+begin up to AFTERMATH_DAYS after its end, and trends up to TREND_DAYS, are no false alarms.
 """
 
 from __future__ import annotations
