@@ -79,13 +79,20 @@ def load_shop(
 
 
 def _load_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -> list[TableLoad]:
-    from tagging_orchestration.demo.shop import DEFAULT_SEED, VERSION, simulate
+    from tagging_orchestration.demo.shop import simulate
     from tagging_orchestration.storage.business_facts import is_loaded
 
-    fingerprint = f"{DEMO} {VERSION}.{DEFAULT_SEED}"
-    if all(is_loaded(pool, _load_of(settings, table, DEMO, fingerprint, run_id)) for table in TABLES.values()):
+    loads = _demo_loads(settings, run_id)
+    if all(is_loaded(pool, load) for load in loads):
         return [TableLoad(name, DEMO, skipped_unchanged_source=True) for name in TABLES]
-    return load_shop(pool, settings, simulate(), location=DEMO, fingerprint=fingerprint, run_id=run_id)
+    return load_shop(pool, settings, simulate(), location=DEMO, fingerprint=loads[0].fingerprint, run_id=run_id)
+
+
+def _demo_loads(settings: Settings, run_id: str | None) -> list[FactLoad]:
+    from tagging_orchestration.demo.shop import DEFAULT_SEED, VERSION
+
+    fingerprint = f"{DEMO} {VERSION}.{DEFAULT_SEED}"
+    return [_load_of(settings, table, DEMO, fingerprint, run_id) for table in TABLES.values()]
 
 
 def _remove_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -> None:
@@ -93,8 +100,7 @@ def _remove_demo(pool: ConnectionPool, settings: Settings, run_id: str | None) -
     from tagging_orchestration.demo.shop import simulate
     from tagging_orchestration.storage.business_facts import remove_facts, was_loaded_from
 
-    loads = [_load_of(settings, table, DEMO, None, run_id) for table in TABLES.values()]
-    loads = [load for load in loads if was_loaded_from(pool, load)]
+    loads = [load for load in _demo_loads(settings, run_id) if was_loaded_from(pool, load)]
     if loads:
         shop = simulate()
         for load in loads:

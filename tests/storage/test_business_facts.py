@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.business_load import load_business
+from tagging_orchestration.business_load import load_business, sources_changed
 from tagging_orchestration.core.business.facts import TableLoad
 from tagging_orchestration.core.errors import SourceError
 from tagging_orchestration.demo.shop import simulate
@@ -78,6 +78,19 @@ def test_an_unchanged_file_is_not_read_again_unless_its_rows_are_gone(pool: Conn
     query(pool, "DELETE FROM raw.orders RETURNING order_id")
     (restored,) = load(orders=text)
     assert restored.inserted == 1
+
+
+def test_whether_sources_changed(pool: ConnectionPool, settings: Settings, tmp_path: Path):
+    path = tmp_path / "orders.csv"
+    business = BusinessSettings(sources=[BusinessSource(table="orders", path=path)])
+    own = settings.model_copy(update={"business": business})
+    assert sources_changed(pool, own)
+    path.write_text(ORDERS + order(1), encoding="utf-8")
+    assert sources_changed(pool, own)
+    load_business(pool, own, run_id="r", now=NOW)
+    assert not sources_changed(pool, own)
+    path.write_text(ORDERS + order(1) + order(2), encoding="utf-8")
+    assert sources_changed(pool, own)
 
 
 def test_a_correction_touches_its_days_only(pool: ConnectionPool, load: Load):
@@ -186,12 +199,15 @@ def test_the_demo_is_loaded_once_and_leaves_with_its_switch(pool: ConnectionPool
     assert not any(report.rejected for report in reports)
     again = load_business(pool, demo, run_id="r", now=NOW)
     assert all(report.skipped_unchanged_source for report in again)
+    assert not sources_changed(pool, demo)
+    assert sources_changed(pool, settings)
     with pool.connection() as connection:
         connection.execute(
             "INSERT INTO raw.orders (order_id, ordered_at, status, total_amount, currency)"
             " VALUES ('own', '2026-03-10', 'created', 5, 'TWD')"
         )
     load_business(pool, settings, run_id="r", now=NOW)
+    assert not sources_changed(pool, settings)
     assert query(pool, "SELECT order_id FROM raw.orders") == [("own",)]
     for table in counted:
         if table != "orders":
