@@ -37,6 +37,27 @@ def load_business(
     return _load_sources(pool, settings, run_id, now or datetime.now(UTC))
 
 
+def sources_changed(pool: ConnectionPool, settings: Settings) -> bool:
+    """Whether `load_business` would find anything to do. What only reading can tell, such as a query, counts as
+    changed, and so does a source that cannot be read: the load says why."""
+    from tagging_orchestration.clients.business_sources.reader import BusinessReader
+    from tagging_orchestration.storage.business_facts import is_loaded, was_loaded_from
+
+    if settings.business.demo:
+        return not all(is_loaded(pool, load) for load in _demo_loads(settings, None))
+    if any(was_loaded_from(pool, load) for load in _demo_loads(settings, None)):
+        return True
+    for source in settings.business.sources:
+        try:
+            reader = BusinessReader(source, settings.business, datetime.now(UTC))
+            load = _load_of(settings, reader.table, reader.location, reader.fingerprint(), None)
+        except SourceError:
+            return True
+        if not is_loaded(pool, load):
+            return True
+    return False
+
+
 def _load_sources(pool: ConnectionPool, settings: Settings, run_id: str | None, now: datetime) -> list[TableLoad]:
     from tagging_orchestration.clients.business_sources.reader import BusinessReader
     from tagging_orchestration.storage.business_facts import is_loaded, load_facts
