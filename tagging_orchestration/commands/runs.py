@@ -99,7 +99,9 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
     """Load, tag what is pending, refresh metrics, and sum up.
 
     What is up to date costs nothing: run it as often as you like. --from and --to restrict what is tagged.
+    Facts of the business are loaded too, and its metrics, alerts and report refreshed, when tagging.yaml names any.
     """
+    from tagging_orchestration.commands.business import refresh_business
     from tagging_orchestration.commands.summary import build_summary, summary_view
 
     began = time.monotonic()
@@ -119,6 +121,8 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
             desk.display.heading("Refreshing weights, relationships and metrics")
             outcomes.append(desk.runner.run_job("refresh_projections"))
             _raise_on_failure(outcomes)
+        outcomes += refresh_business(desk, load=path is None, everything=everything)
+        _raise_on_failure(outcomes)
         summary = build_summary(desk.project, desk.instance, outcomes, time.monotonic() - began)
     if as_json:
         print_json(summary)

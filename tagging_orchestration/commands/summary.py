@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tagging_orchestration.commands.business import BusinessSummary, build_business_summary, business_view
 from tagging_orchestration.commands.dagster_runs import Gate, JobOutcome, latest_gates
 from tagging_orchestration.commands.output import duration, plain, shorten
 from tagging_orchestration.commands.status import (
@@ -62,6 +63,7 @@ class Summary:
     embeddings_reused: int
     biggest_tags: Sequence[BigTag]
     examples: Sequence[Example]
+    business: BusinessSummary | None
     gates: Sequence[Gate]
     failed_contents: Sequence[FailedContent]
     seconds: float
@@ -90,6 +92,7 @@ def build_summary(
         embeddings_reused=embedded.get("texts_reused", 0),
         biggest_tags=biggest,
         examples=pick_examples(project, biggest),
+        business=build_business_summary(project),
         gates=latest_gates(instance),
         failed_contents=project.stores.contents.failed(FAILED_SHOWN),
         seconds=round(seconds, 2),
@@ -171,6 +174,8 @@ def summary_view(summary: Summary) -> list[RenderableType]:
     if summary.examples:
         title = f"{('One content', 'Two contents', 'Three contents')[len(summary.examples) - 1]}, tagged, and why"
         parts += ["", Text(title, style="bold"), *(example_view(example) for example in summary.examples)]
+    if summary.business:
+        parts += ["", *business_view(summary.business)]
     parts += ["", Text(_gates_headline(summary.gates), style="bold"), *gates_view(list(summary.gates))]
     if summary.failed_contents:
         parts += ["", failed_view(list(summary.failed_contents))]
@@ -230,6 +235,9 @@ def next_steps(summary: Summary) -> list[RenderableType]:
         tag = plain(example.tags[0].tag)
         grid.add_row("  All reasons for one tag", f'[bold]tagging explain {plain(example.content)} "{tag}"[/]')
         grid.add_row("  All contents of a tag", f'[bold]tagging find "{tag}"[/]')
+    if summary.business:
+        grid.add_row("  What alerted, and why", "[bold]tagging alerts incidents[/]")
+        grid.add_row("  The executive health report", plain(summary.business.report))
     return [grid]
 
 

@@ -27,7 +27,7 @@ from tagging_orchestration.core.errors import TaggingError
 
 DEFAULT_PORT = 3000
 PORTS_TRIED = 50
-CODE_LOCATION = "tagging_orchestration.definitions.tagging"
+CODE_LOCATIONS = ("tagging_orchestration.definitions.tagging", "tagging_orchestration.definitions.business")
 START_SECONDS = 180.0
 STOP_SECONDS = 20.0
 LOG_LINES = 15
@@ -175,7 +175,8 @@ def children(programs: Mapping[str, list[str]], folder: Path, logs: Path, lock: 
     """Start programs of this virtual environment in sessions of their own, and stop them at the end."""
     logs.mkdir(parents=True, exist_ok=True)
     workspace = folder / "workspace.yaml"
-    location = ["--workspace", str(workspace)] if workspace.is_file() else ["--module-name", CODE_LOCATION]
+    modules = [argument for module in CODE_LOCATIONS for argument in ("--module-name", module)]
+    location = ["--workspace", str(workspace)] if workspace.is_file() else modules
     running: list[Child] = []
     try:
         for name, (program, *arguments) in programs.items():

@@ -10,18 +10,12 @@ from tagging_orchestration.core.planning import Attempt, RunState, StaleBatch, p
 from tagging_orchestration.defs.jobs import tag_contents
 from tagging_orchestration.defs.partitions import partition_key
 from tagging_orchestration.defs.resources import Tagging
+from tagging_orchestration.defs.run_states import UNFINISHED
 from tagging_orchestration.defs.schedules import pending_run_config
 from tagging_orchestration.settings import get_settings
 
 RUNS_PER_TICK = 20
 RUN_KEY_TAG = "dagster/run_key"
-UNFINISHED = {
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-}
 
 
 def run_states(instance: dg.DagsterInstance, run_keys: list[str]) -> dict[str, RunState]:

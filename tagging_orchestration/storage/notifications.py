@@ -164,6 +164,18 @@ def send_due(
     return SendReport(sent, retried, dead)
 
 
+def count_due(pool: ConnectionPool, organization_id: str, now: datetime) -> int:
+    """How many messages wait to be sent now. Index: notifications_due."""
+    query = """
+        SELECT count(*)
+        FROM analytics.notifications AS n
+        WHERE n.organization_id = %s AND n.status = 'queued' AND n.next_attempt_at <= %s
+    """
+    with transaction(pool) as connection:
+        (due,) = connection.execute(query, [organization_id, now]).fetchone() or (0,)
+    return due
+
+
 def list_dead_letters(pool: ConnectionPool, organization_id: str) -> list[DeadLetter]:
     """Messages that were given up, oldest first."""
     query = """

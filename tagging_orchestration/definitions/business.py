@@ -1,0 +1,44 @@
+"""The code location `business`: facts, metrics, alerts, insights and the report.
+
+It imports dbt, so it starts slower than `tagging` and lives apart from it.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from tagging_orchestration.defs.business.alerts import anomaly_scores, dashboard_alerts, risk_forecast
+from tagging_orchestration.defs.business.checks import ALL_CHECKS
+from tagging_orchestration.defs.business.dbt import (
+    alert_candidates,
+    business_metrics,
+    dbt_resource,
+    insights_and_recommendations,
+)
+from tagging_orchestration.defs.business.facts import LEDGERS, business_facts
+from tagging_orchestration.defs.business.health import executive_health_report, unified_content
+from tagging_orchestration.defs.business.jobs import ALL_JOBS
+from tagging_orchestration.defs.business.schedules import ALL_SCHEDULES, ALL_SENSORS
+from tagging_orchestration.defs.executor import job_executor
+from tagging_orchestration.defs.resources import Tagging
+
+defs = dg.Definitions(
+    assets=[
+        *LEDGERS,
+        business_facts,
+        business_metrics,
+        anomaly_scores,
+        alert_candidates,
+        dashboard_alerts,
+        risk_forecast,
+        insights_and_recommendations,
+        unified_content,
+        executive_health_report,
+    ],
+    asset_checks=ALL_CHECKS,
+    jobs=ALL_JOBS,
+    schedules=ALL_SCHEDULES,
+    sensors=ALL_SENSORS,
+    resources={"tagging": Tagging(), "dbt": dbt_resource()},
+    executor=job_executor(),
+)

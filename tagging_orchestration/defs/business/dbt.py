@@ -1,0 +1,151 @@
+"""The dbt project as assets: metrics, then what is out of line, then what to make of it.
+
+Three builds, because Python stands between them: detectors judge metrics, and alerts live between candidates and
+insights.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+
+from tagging_orchestration.business_dbt import dbt_vars, manifest_path, project_dir, rules_hash
+from tagging_orchestration.core.errors import ConfigurationError
+from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
+from tagging_orchestration.defs.resources import Tagging
+from tagging_orchestration.settings import get_settings
+
+# Tables that dbt reads and assets of ours write.
+SOURCES = {
+    "contents": ["raw_content"],
+    "content_tags": ["content_tags"],
+    "tag_events": ["content_tags"],
+    "tags": ["merged_vocabulary"],
+    "anomaly_scores": ["anomaly_scores"],
+    "risk_forecast": ["risk_forecast"],
+    "dashboard_alerts": ["dashboard_alerts"],
+    "alert_incidents": ["dashboard_alerts"],
+    "metric_thresholds": ["metric_thresholds"],
+}
+GROUPS = ("metrics", "alerts", "insights")
+
+
+class ProjectTranslator(DagsterDbtTranslator):
+    """Names, groups and owners of dbt's resources in Dagster."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """`raw/orders` for a source of facts, for our own tables the asset that writes them, else the name."""
+        name = dbt_resource_props["name"]
+        if dbt_resource_props["resource_type"] == "source":
+            return dg.AssetKey(SOURCES.get(name, [dbt_resource_props["source_name"], name]))
+        return dg.AssetKey(name)
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The build a resource belongs to, as its tags in dbt say."""
+        tags = dbt_resource_props.get("tags") or []
+        return next((group for group in GROUPS if group in tags), "facts")
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        """One owner for all, from the settings."""
+        return [get_settings().runs.owner]
+
+
+class BuildConfig(dg.Config):
+    """`full_refresh` builds every day anew. `recompute_from` and `recompute_to` (YYYY-MM-DD, both included) do so
+    for some days: a backfill."""
+
+    full_refresh: bool = False
+    recompute_from: str | None = None
+    recompute_to: str | None = None
+
+
+def manifest() -> dict[str, Any]:
+    """What dbt parsed of the project, made ahead. Raises ConfigurationError when it is missing."""
+    path = manifest_path()
+    if not path.is_file():
+        raise ConfigurationError(f"the dbt project is not parsed yet ({path} is missing): run `tagging init`")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def dbt_resource() -> DbtCliResource:
+    """dbt on the project's database. The profile reads the environment, which `dbt_environment` fills."""
+    import sys
+    from pathlib import Path
+
+    return DbtCliResource(
+        project_dir=str(project_dir()),
+        profiles_dir=str(project_dir()),
+        dbt_executable=str(Path(sys.executable).with_name("dbt")),
+        global_config_flags=["--no-use-colors"],
+    )
+
+
+MANIFEST = manifest()
+TRANSLATOR = ProjectTranslator(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+
+
+def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging, *more: str) -> Iterator[Any]:
+    """`dbt build` of the resources of this step, with their data tests; unit tests belong to the tests."""
+    from tagging_orchestration.storage.business_runs import hold_business_lock
+
+    project = tagging.project
+    arguments = ["build", "--vars", json.dumps(dbt_vars(project.settings)), *more]
+    # A folder a step: dagster-dbt's own choice is one a run, and they would pile up.
+    target = manifest_path().parent / context.op.name
+    with retry_only_transient(), hold_business_lock(project.pool):
+        yield from dbt.cli(arguments, context=context, target_path=target).stream()
+
+
+@dbt_assets(
+    manifest=MANIFEST,
+    select="tag:metrics",
+    name="business_metrics",
+    dagster_dbt_translator=TRANSLATOR,
+    retry_policy=TRANSIENT_RETRIES,
+    pool="dbt",
+)
+def business_metrics(
+    context: dg.AssetExecutionContext, config: BuildConfig, dbt: DbtCliResource, tagging: Tagging
+) -> Iterator[Any]:
+    """Facts to daily metrics and trends; only the days whose facts or tags changed."""
+    from tagging_orchestration.storage.business_runs import start_run, touch_days
+
+    pool, organization = tagging.project.pool, tagging.project.settings.organization_id
+    start_run(pool, organization, run_id=context.run_id, rules_hash=rules_hash())
+    if config.recompute_from or config.recompute_to:
+        first = date.fromisoformat(config.recompute_from or "0001-01-01")
+        last = date.fromisoformat(config.recompute_to or "9999-12-31")
+        days = touch_days(pool, organization, first, last)
+        context.log.info(f"{days} days of sources are computed anew")
+    yield from _build(context, dbt, tagging, *(["--full-refresh"] if config.full_refresh else []))
+
+
+@dbt_assets(
+    manifest=MANIFEST,
+    select="tag:alerts",
+    name="alert_candidates",
+    dagster_dbt_translator=TRANSLATOR,
+    retry_policy=TRANSIENT_RETRIES,
+    pool="dbt",
+)
+def alert_candidates(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging) -> Iterator[Any]:
+    """What crosses a threshold, trends or is out of line, day by day, and the context of each such day."""
+    yield from _build(context, dbt, tagging)
+
+
+@dbt_assets(
+    manifest=MANIFEST,
+    select="tag:insights",
+    name="insights_and_recommendations",
+    dagster_dbt_translator=TRANSLATOR,
+    retry_policy=TRANSIENT_RETRIES,
+    pool="dbt",
+)
+def insights_and_recommendations(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging
+) -> Iterator[Any]:
+    """Rules over alerts, trends, customers' value and stock; and the snapshots that keep every past state."""
+    yield from _build(context, dbt, tagging)
