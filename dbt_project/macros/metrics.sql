@@ -45,7 +45,7 @@
     SELECT
         'efficiency_trend_pct',
         metric_date,
-        avg(CASE WHEN metric_name = 'order_completion_rate' THEN change_pct ELSE -change_pct END),
+        avg(greatest(-100, least(100, CASE WHEN metric_name = 'order_completion_rate' THEN change_pct ELSE -change_pct END))),
         14
     FROM changes
     WHERE

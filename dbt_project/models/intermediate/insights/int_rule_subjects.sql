@@ -119,8 +119,13 @@ trend_subjects AS (
         AND m.metric_date = {{ as_of() }}
         AND t.enabled
         AND t.is_higher_better IS NOT NULL
+        AND t.trend_limit_pct IS NOT NULL
         AND abs(m.trend_30d_pct) >= greatest(t.trend_limit_pct / 2, 10)
         AND sign(m.trend_7d_pct) = sign(m.trend_30d_pct)
+        AND NOT EXISTS (
+            SELECT FROM alert_subjects AS a
+            WHERE a.metric_name = m.metric_name AND a.dimension = m.dimension AND a.is_open
+        )
 ),
 
 ltv_subjects AS (
@@ -206,9 +211,9 @@ stock_subjects AS (
     FROM stock
     CROSS JOIN LATERAL (
         SELECT
-            array_to_string(names, ', ')
+            array_to_string(names, '; ')
             || CASE WHEN products > 5 THEN ' and ' || products - 5 || ' more' ELSE '' END AS en,
-            array_to_string(names, '、') || CASE WHEN products > 5 THEN '等 ' || products || ' 項' ELSE '' END AS zh
+            array_to_string(names, '；') || CASE WHEN products > 5 THEN '等 ' || products || ' 項' ELSE '' END AS zh
     ) AS items
 ),
 
