@@ -431,7 +431,7 @@ class _Reader:
 
     def tag_names(self, found: Sequence[DictRow]) -> dict[int, str]:
         """Names of the tags that these insights or recommendations rest on."""
-        ids = sorted({int(number) for row in found for number in (row["rests_on"] or {}).get("tags", [])})
+        ids = sorted({number for row in found for number in (row["rests_on"] or {}).get("tags") or ()})
         # Index: the primary key.
         named = self.rows(
             "SELECT t.id, t.name FROM tagging.tags AS t WHERE t.id = ANY (%(ids)s::bigint[])", ids=ids
@@ -686,11 +686,11 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
 
 
 def _grounds(document: Mapping[str, Any] | None, tags: Mapping[int, str]) -> Grounds:
-    """What an insight or recommendation rests on: {alerts: [id], metrics: [name], tags: [id], rows: [text]}."""
+    """What an insight or recommendation rests on: {alerts: [id], metrics: [name], tags: [id], rows: [object]}."""
     document = document or {}
     return Grounds(
-        alert_ids=tuple(map(str, document.get("alerts", ()))),
-        metrics=tuple(document.get("metrics", ())),
-        tags=tuple(tags[int(number)] for number in document.get("tags", ()) if int(number) in tags),
-        rows=tuple(map(str, document.get("rows", ()))),
+        alert_ids=tuple(map(str, document.get("alerts") or ())),
+        metrics=tuple(document.get("metrics") or ()),
+        tags=tuple(tags[number] for number in document.get("tags") or () if number in tags),
+        rows=tuple(f"{row['table']} {row['id']}" for row in document.get("rows") or ()),
     )
