@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.core.business.evidence import (
     AlertEvidence,
+    ContentCount,
     LineageLink,
     TagCount,
     TagEvidence,
@@ -153,7 +154,7 @@ def _tags(
             ) AS b
         ),
         placed AS MATERIALIZED (
-            SELECT a.key, a.own_tag, c.id, c.created_at >= a.starts_at AS inside
+            SELECT a.key, a.own_tag, c.id, c.created_at >= a.starts_at AS inside, s.mine
             FROM asked AS a
             CROSS JOIN LATERAL (
                 SELECT least(
@@ -176,17 +177,10 @@ def _tags(
             JOIN tagging.contents AS c
                 ON c.organization_id = %(organization)s AND c.deleted_at IS NULL
                 AND c.created_at >= earliest.at AND c.created_at < a.ends_at
-            WHERE
-                (
-                    a.texts_of IS NULL OR EXISTS (
-                        SELECT
-                        FROM analytics.content_facts AS f
-                        WHERE f.content_id = c.id AND f.fact_table = a.texts_of
-                    )
-                )
-                AND CASE a.kind
+            CROSS JOIN LATERAL (
+                SELECT CASE a.kind
                     WHEN 'product' THEN
-                        c.metadata ->> 'product_sku' = a.value
+                        c.metadata ->> 'product_sku' IS NOT DISTINCT FROM a.value
                         OR EXISTS (
                             SELECT
                             FROM analytics.content_facts AS f
@@ -219,15 +213,29 @@ def _tags(
                         )
                     ELSE true
                 END
+            ) AS s (mine)
+            WHERE
+                (s.mine OR c.created_at < a.starts_at)
+                AND (
+                    a.texts_of IS NULL OR EXISTS (
+                        SELECT
+                        FROM analytics.content_facts AS f
+                        WHERE f.content_id = c.id AND f.fact_table = a.texts_of
+                    )
+                )
         ),
         totals AS (
-            SELECT key, count(*) FILTER (WHERE inside) AS contents, count(*) FILTER (WHERE NOT inside) AS baseline
+            SELECT
+                key, count(*) FILTER (WHERE inside) AS contents,
+                count(*) FILTER (WHERE NOT inside AND mine) AS baseline,
+                count(*) FILTER (WHERE NOT mine) AS elsewhere
             FROM placed
             GROUP BY key
         ),
         counted AS (
             SELECT
-                p.key, ct.tag_id, count(*) FILTER (WHERE NOT p.inside) AS baseline,
+                p.key, ct.tag_id, count(*) FILTER (WHERE NOT p.inside AND p.mine) AS baseline,
+                count(*) FILTER (WHERE NOT p.mine) AS elsewhere,
                 array_agg(p.id ORDER BY ct.confidence DESC, p.id) FILTER (WHERE p.inside) AS contents
             FROM placed AS p
             JOIN tagging.content_tags AS ct ON ct.content_id = p.id
@@ -236,7 +244,9 @@ def _tags(
                 count(*) FILTER (WHERE p.inside) >= 2
                 OR ct.tag_id = max(p.own_tag) AND count(*) FILTER (WHERE p.inside) > 0
         )
-        SELECT t.key, t.contents, t.baseline, c.tag_id, g.name, g.parent_id, c.baseline, c.contents
+        SELECT
+            t.key, t.contents, t.baseline, t.elsewhere, c.tag_id, g.name, g.parent_id, c.baseline, c.elsewhere,
+            c.contents
         FROM totals AS t
         JOIN counted AS c ON c.key = t.key
         JOIN tagging.tags AS g ON g.id = c.tag_id
@@ -256,13 +266,15 @@ def _tags(
         "last_days": [place.window.last for _, place in asked],
         "baseline_days": [place.window.baseline_first for _, place in asked],
     }
-    totals: dict[int, tuple[int, int]] = {}
+    totals: dict[int, ContentCount] = {}
     counts: dict[int, list[TagCount]] = defaultdict(list)
-    for key, contents, before, tag_id, name, parent_id, baseline, ids in connection.execute(query, parameters):
-        totals[key] = (contents, before)
-        counts[key].append(TagCount(tag_id, name, parent_id, baseline, tuple(ids)))
+    for key, contents, before, around, tag_id, name, parent_id, baseline, elsewhere, ids in connection.execute(
+        query, parameters
+    ):
+        totals[key] = ContentCount(contents, before, around)
+        counts[key].append(TagCount(tag_id, name, parent_id, baseline, tuple(ids), elsewhere))
     return [
-        top_tags(counts[key], *totals.get(key, (0, 0)), own_tag=request.own_tag)
+        top_tags(counts[key], totals[key], own_tag=request.own_tag) if key in totals else ()
         for key, (request, _) in enumerate(asked)
     ]
 

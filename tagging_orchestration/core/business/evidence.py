@@ -53,8 +53,18 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentCount:
+    """How many contents were looked at: in the window, in the segment's own baseline, and in the baseline outside
+    the segment."""
+
+    window: int
+    baseline: int
+    elsewhere: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TagCount:
-    """Contents that carry a tag in a window and in its baseline. `contents` are those of the window, the ones that
+    """Contents that carry a tag, counted as in `ContentCount`. `contents` are those of the window, the ones that
     carry it most surely first."""
 
     tag_id: int
@@ -62,6 +72,7 @@ class TagCount:
     parent_id: int | None
     baseline: int
     contents: tuple[int, ...]
+    elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,26 +176,31 @@ def window_of(alert_subtype: str, opened_on: date, last_seen_on: date, as_of: da
 
 
 def top_tags(
-    counts: Sequence[TagCount], contents: int, baseline_contents: int, own_tag: int | None = None
+    counts: Sequence[TagCount], total: ContentCount, own_tag: int | None = None
 ) -> tuple[TagEvidence, ...]:
     """The tags that the window has more of, best first, at most eight.
 
-    `contents` and `baseline_contents` are the numbers of contents looked at. Tags without any sign of a rise
-    are left out; of tags on the same contents the surest stays, and of equally sure ones the narrower.
-    `own_tag` is the tag an alert is about: it comes first whatever its counts.
+    A segment's few contents are judged against all contents of the baseline, but what the segment always was
+    about must have risen in it too. Tags without any sign of a rise are left out; of tags on the same contents
+    the surest stays, and of equally sure ones the narrower. `own_tag` is the tag an alert is about: it comes
+    first whatever its counts.
     """
     from scipy.stats import false_discovery_control, hypergeom
 
     judged = [count for count in counts if len(count.contents) >= MIN_CONTENTS or count.tag_id == own_tag]
-    if not judged or not baseline_contents:
+    baseline = total.baseline + total.elsewhere
+    if not judged or not baseline:
         return ()
     inside = np.array([len(count.contents) for count in judged])
-    before = np.array([count.baseline for count in judged])
+    own = np.array([count.baseline for count in judged])
+    before = own + np.array([count.elsewhere for count in judged])
     # Fisher's test, one-sided: so many of the tag's contents in the window, if they were spread at random.
-    p_values = hypergeom.sf(inside - 1, contents + baseline_contents, inside + before, contents)
+    p_values = hypergeom.sf(inside - 1, total.window + baseline, inside + before, total.window)
     p_values = np.clip(p_values, 0.0, 1.0)
     q_values = false_discovery_control(p_values)
-    lifts = ((inside + 0.5) / (contents + 1)) / ((before + 0.5) / (baseline_contents + 1))
+    share = (inside + 0.5) / (total.window + 1)
+    lifts = share / ((before + 0.5) / (baseline + 1))
+    own_lifts = share / ((own + 0.5) / (total.baseline + 1)) if total.baseline else lifts
     parents = {count.parent_id for count in judged}
     order = sorted(
         range(len(judged)),
@@ -198,9 +214,10 @@ def top_tags(
     )
     chosen: list[int] = []
     for i in order:
-        own = judged[i].tag_id == own_tag
-        rises = lifts[i] >= MIN_LIFT and p_values[i] <= SIGNIFICANT
-        if own or (rises and not any(_alike(judged[i].contents, judged[j].contents) for j in chosen)):
+        rises = min(lifts[i], own_lifts[i]) >= MIN_LIFT and p_values[i] <= SIGNIFICANT
+        if judged[i].tag_id == own_tag or (
+            rises and not any(_alike(judged[i].contents, judged[j].contents) for j in chosen)
+        ):
             chosen.append(i)
     chosen = chosen[:MOST_TAGS]
     tags_of = Counter(content for i in chosen for content in judged[i].contents)

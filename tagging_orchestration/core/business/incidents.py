@@ -1,8 +1,9 @@
 """Storms of alerts with one cause, grouped into incidents.
 
 An alert joins the open incident it is most closely linked to: the same metric, the same product or tag, a metric
-that the same kind of cause moves, or evidence tags in common. Good news never joins bad news. Alerts are taken in
-the order of their days, so the same alerts give the same incidents however often they are grouped.
+that the same kind of cause moves, or evidence tags in common. Good news joins bad news only when one tag leads the
+evidence of both. Alerts are taken in the order of their days, so the same alerts give the same incidents however
+often they are grouped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from tagging_orchestration.core.business.evidence import MIN_LIFT, SIGNIFICANT
 
 # An incident takes in alerts for so many days after it was last seen.
 STILL_OPEN = timedelta(days=3)
-# Metrics that usually move together tell of one cause only when they do so at once.
+# Metrics that usually move together tell of one cause while one moves, but not for ever: trends last for months.
+MOVES_OTHERS = timedelta(days=14)
+# A part of the business moves the whole, or the whole a part, at once.
 AT_ONCE = timedelta(days=3)
 # Evidence tags of an alert that count when causes are compared.
 COMPARED_TAGS = 3
@@ -28,47 +31,29 @@ LONGEST_TITLE = 200
 NAMED_METRICS = 3
 
 # Metrics that one kind of cause moves at once.
-MOVED_TOGETHER = (
-    # Payment or checkout fails.
-    frozenset(
-        {
-            "payment_failure_rate",
-            "conversion_rate",
-            "daily_orders",
-            "daily_revenue",
-            "pending_orders",
-            "order_completion_rate",
-            "api_response_time",
-        }
-    ),
-    # More or fewer people want to buy.
-    frozenset(
-        {
-            "visits",
-            "conversion_rate",
-            "daily_orders",
-            "daily_revenue",
-            "units_sold",
-            "average_order_value",
-            "active_customers",
-            "high_value_customers",
-            "customer_trend_pct",
-            "revenue_trend_pct",
-            "volatility",
-        }
-    ),
-    # A product sells out.
-    frozenset({"stockouts", "units_sold"}),
-    # Parcels are late.
-    frozenset({"late_delivery_rate", "average_delivery_days", "pending_orders", "efficiency_trend_pct"}),
-    # Support cannot keep up.
-    frozenset({"avg_response_time", "ticket_volume"}),
-    # Goods are not what they should be.
-    frozenset({"return_rate", "bad_reviews", "customer_satisfaction_rate", "review_volume"}),
-    # A price is wrong.
-    frozenset({"price_deviation", "average_order_value", "units_sold", "daily_orders", "daily_revenue"}),
-    # Customers leave.
-    frozenset({"customer_churn_rate", "active_customers", "customer_trend_pct"}),
+MOVED_TOGETHER = tuple(
+    frozenset(metrics.split())
+    for metrics in (
+        # Payment or checkout fails.
+        "payment_failure_rate conversion_rate daily_orders daily_revenue pending_orders order_completion_rate"
+        " api_response_time ticket_volume",
+        # More or fewer people want to buy.
+        "visits conversion_rate daily_orders daily_revenue units_sold average_order_value active_customers"
+        " high_value_customers customer_trend_pct revenue_trend_pct volatility",
+        # A product sells out.
+        "stockouts units_sold pending_orders",
+        # Parcels are late.
+        "late_delivery_rate average_delivery_days pending_orders order_completion_rate efficiency_trend_pct"
+        " ticket_volume customer_satisfaction_rate bad_reviews",
+        # Support cannot keep up.
+        "avg_response_time ticket_volume customer_satisfaction_rate bad_reviews",
+        # Goods are not what they should be.
+        "return_rate bad_reviews customer_satisfaction_rate review_volume ticket_volume",
+        # A price is wrong.
+        "price_deviation average_order_value units_sold daily_orders daily_revenue order_completion_rate",
+        # Customers leave.
+        "customer_churn_rate active_customers customer_trend_pct",
+    )
 )
 
 
@@ -176,35 +161,42 @@ def group(alerts: Sequence[IncidentAlert]) -> list[Incident]:
 
 
 def link(alert: IncidentAlert, other: IncidentAlert) -> Link:
-    """How closely an alert is linked to one that began before it, or on the same day."""
-    if alert.opened_on > other.last_seen_on + STILL_OPEN or other.opened_on > alert.last_seen_on + STILL_OPEN:
-        return Link.NONE
+    """How closely an alert is linked to another one of an incident that is open."""
     if (alert.metric_name, alert.dimension) == (other.metric_name, other.dimension):
         return Link.METRIC
     if alert.dimension == other.dimension != "all":
         return Link.SEGMENT
-    if alert.good_news is not None and other.good_news is not None and alert.good_news != other.good_news:
-        return Link.NONE
-    at_once = abs(alert.opened_on - other.opened_on) <= AT_ONCE
-    together = any({alert.metric_name, other.metric_name} <= metrics for metrics in MOVED_TOGETHER)
-    if at_once and together and not _different_segments(alert, other):
+    opposed = alert.good_news is not None and other.good_news is not None and alert.good_news != other.good_news
+    if opposed:
+        return Link.TAGS if _tags(alert)[:1] == _tags(other)[:1] != [] else Link.NONE
+    if _move_together(alert, other):
         return Link.MOVED_TOGETHER
-    if _tags(alert) & _tags(other):
+    if set(_tags(alert)) & set(_tags(other)):
         return Link.TAGS
     return Link.NONE
 
 
 def _closest(alert: IncidentAlert, others: Sequence[IncidentAlert]) -> Link:
+    """How closely an alert is linked to an incident; not at all to one that is over, or began after it."""
+    if alert.opened_on > max(other.last_seen_on for other in others) + STILL_OPEN:
+        return Link.NONE
+    if alert.last_seen_on + STILL_OPEN < min(other.opened_on for other in others):
+        return Link.NONE
     return max(link(alert, other) for other in others)
 
 
-def _different_segments(alert: IncidentAlert, other: IncidentAlert) -> bool:
-    """Two products that move at once have a cause in common only if their texts say so."""
-    return alert.dimension != other.dimension and "all" not in (alert.dimension, other.dimension)
+def _move_together(alert: IncidentAlert, other: IncidentAlert) -> bool:
+    """Whether one kind of cause moves both metrics, and their days allow for it. Two products that move at once
+    have a cause in common only if their texts say so."""
+    if not any({alert.metric_name, other.metric_name} <= metrics for metrics in MOVED_TOGETHER):
+        return False
+    if alert.dimension == other.dimension:
+        return alert.opened_on <= min(other.last_seen_on + STILL_OPEN, other.opened_on + MOVES_OTHERS)
+    return "all" in (alert.dimension, other.dimension) and abs(alert.opened_on - other.opened_on) <= AT_ONCE
 
 
-def _tags(alert: IncidentAlert) -> set[int]:
-    return {cause.tag_id for cause in alert.causes[:COMPARED_TAGS] if cause.significant}
+def _tags(alert: IncidentAlert) -> list[int]:
+    return [cause.tag_id for cause in alert.causes[:COMPARED_TAGS] if cause.significant]
 
 
 def _order(alert: IncidentAlert) -> tuple[date, int, int, str, str, str]:

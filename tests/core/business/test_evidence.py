@@ -10,6 +10,7 @@ import pytest
 from tagging_orchestration.core.business.evidence import (
     BASELINE_DAYS,
     AlertEvidence,
+    ContentCount,
     LineageLink,
     RowEvidence,
     TagCount,
@@ -32,26 +33,37 @@ def test_the_tag_that_rose_is_on_top_and_the_one_that_is_everywhere_is_not_named
         count(2, "付款失敗", (1, 2, 3, 4, 5), baseline=1),
         count(3, "credit card", (2, 5), baseline=4),
     ]
-    tags = top_tags(counts, 6, 120)
+    tags = top_tags(counts, ContentCount(6, 120))
     assert [tag.tag for tag in tags] == ["付款失敗", "credit card"]
     assert (tags[0].count, tags[0].baseline, tags[0].is_significant) == (5, 1, True)
     assert tags[0].lift == pytest.approx((5.5 / 7) / (1.5 / 121))
 
 
 def test_significance_is_fishers_exact_test_corrected_for_many_tags():
-    (tag,) = top_tags([count(1, "video", (1, 2), baseline=0)], 3, 7)
+    (tag,) = top_tags([count(1, "video", (1, 2), baseline=0)], ContentCount(3, 7))
     # Two of two carriers among three of ten contents.
     assert tag.p_value == pytest.approx(comb(3, 2) / comb(10, 2))
     assert tag.q_value == tag.p_value
     many = [count(1, "video", (1, 2, 4, 5)), *(count(n, f"tag {n}", (3, n), baseline=40) for n in range(10, 30))]
-    tags = top_tags(many, 30, 70)
+    tags = top_tags(many, ContentCount(30, 70))
     assert tags[0].q_value == pytest.approx(tags[0].p_value * 21, rel=0.01)
 
 
+def test_a_segment_is_judged_against_everything_but_must_have_changed_itself():
+    def of_product(tag_id: int, tag: str, inside: int, baseline: int, elsewhere: int) -> TagCount:
+        return TagCount(tag_id, tag, None, baseline, tuple(range(inside)), elsewhere)
+
+    total = ContentCount(6, 3, 150)
+    tags = top_tags([of_product(1, "電熱壺", 6, 3, 2), of_product(2, "lid leak", 5, 0, 1)], total)
+    assert [(tag.tag, tag.baseline, tag.is_significant) for tag in tags] == [("lid leak", 1, True)]
+
+
 def test_small_counts_are_no_evidence():
-    assert top_tags([count(1, "video", (1,))], 1, 100) == ()
-    assert top_tags([count(1, "video", (1, 2))], 2, 0) == ()
-    assert not any(tag.is_significant for tag in top_tags([count(1, "video", (1, 2), baseline=2)], 4, 8))
+    assert top_tags([count(1, "video", (1,))], ContentCount(1, 100)) == ()
+    assert top_tags([count(1, "video", (1, 2))], ContentCount(2, 0)) == ()
+    assert not any(
+        tag.is_significant for tag in top_tags([count(1, "video", (1, 2), baseline=2)], ContentCount(4, 8))
+    )
 
 
 def test_of_tags_on_the_same_contents_the_narrower_stays():
@@ -60,18 +72,18 @@ def test_of_tags_on_the_same_contents_the_narrower_stays():
         count(2, "recall H26-05", (1, 2, 3), parent=1),
         count(3, "漏水", (4, 5, 6)),
     ]
-    assert [tag.tag for tag in top_tags(counts, 6, 50)] == ["recall H26-05", "漏水"]
+    assert [tag.tag for tag in top_tags(counts, ContentCount(6, 50))] == ["recall H26-05", "漏水"]
 
 
 def test_an_alert_about_a_tag_names_it_first():
     counts = [count(1, "grinder", (1, 2), baseline=30), count(2, "price error", (1, 2, 3, 4))]
-    assert [tag.tag for tag in top_tags(counts, 5, 60, own_tag=1)] == ["grinder", "price error"]
-    assert [tag.tag for tag in top_tags([count(1, "標錯價", (9,))], 1, 60, own_tag=1)] == ["標錯價"]
+    assert [tag.tag for tag in top_tags(counts, ContentCount(5, 60), own_tag=1)] == ["grinder", "price error"]
+    assert [tag.tag for tag in top_tags([count(1, "標錯價", (9,))], ContentCount(1, 60), own_tag=1)] == ["標錯價"]
 
 
 def test_samples_are_the_contents_that_say_most():
     counts = [count(1, "late delivery", (1, 2, 3, 4)), count(2, "tracking number", (3, 9, 8))]
-    first, second = top_tags(counts, 8, 80)
+    first, second = top_tags(counts, ContentCount(8, 80))
     assert first.sample_ids == (3, 1, 2, 4)
     assert second.sample_ids == (3, 9, 8)
 
@@ -102,7 +114,7 @@ def test_a_wider_window_ends_before_the_future():
 
 
 def test_the_document_has_what_is_needed_to_check_it():
-    tags = top_tags([count(2, "付款失敗", (1, 2, 3))], 4, 40)
+    tags = top_tags([count(2, "付款失敗", (1, 2, 3))], ContentCount(4, 40))
     evidence = AlertEvidence(
         Window(day(10), day(12), day(1)),
         "product:KT-EL08",

@@ -76,12 +76,22 @@ def test_alerts_far_apart_or_without_a_common_cause_are_their_own_incidents():
     assert len(group(apart)) == 2
     strangers = [incident_alert(1, "return_rate", 10), incident_alert(2, "api_response_time", 10)]
     assert len(group(strangers)) == 2
-    # Related metrics tell of one cause only when they move at once; the same tag does so as long as it is there.
-    slow = [incident_alert(1, "daily_orders", 10, seen=30), incident_alert(2, "daily_revenue", 20)]
+    # Related metrics tell of one cause for some time; the same tag does so as long as it is there.
+    slow = [incident_alert(1, "daily_orders", 10, seen=40), incident_alert(2, "daily_revenue", 30)]
     assert len(group(slow)) == 2
+    assert len(group([slow[0], replace(slow[1], opened_on=day(20))])) == 1
     assert len(group([replace(alert, causes=(FAILED,)) for alert in slow])) == 1
     chance = cause(1, "kettle", significant=False)
     assert len(group([replace(alert, causes=(chance,)) for alert in slow])) == 2
+
+
+def test_good_news_and_bad_are_one_only_when_one_tag_leads_both():
+    video, other = cause(7, "影片"), cause(8, "no reply")
+    good = incident_alert(1, "visits", 10, good_news=True, causes=(video,))
+    bad = incident_alert(2, "pending_orders", 11, causes=(video, other))
+    assert len(group([good, bad])) == 1
+    assert len(group([good, replace(bad, causes=(other, video))])) == 2
+    assert len(group([replace(good, causes=()), replace(bad, causes=())])) == 2
 
 
 def test_products_that_move_at_once_are_two_unless_their_texts_agree():
