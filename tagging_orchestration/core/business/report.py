@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Literal, TypeVar
 
@@ -39,6 +39,7 @@ SERIES_DAYS = 90
 RECENT_DAYS = 28
 BASELINE_DAYS = 84
 EXCERPT_CHARACTERS = 180
+MAJOR_INCIDENTS = 12
 TAGS_SHOWN, SAMPLES_SHOWN, ROWS_SHOWN, LINEAGE_SHOWN, MOVEMENTS_SHOWN = 6, 3, 5, 6, 6
 # Of the movements of tags that are told, at most one in ten is chance (Benjamini-Hochberg).
 FALSE_MOVEMENTS = 0.1
@@ -433,7 +434,8 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class PastIncident:
-    """What happened, and why: an incident of the last twelve months with its place (0..1) in that year."""
+    """What happened, and why: an incident of the last twelve months with its place (0..1) in that year. The
+    weightiest are `major`: critical before warnings, then those that moved more metrics; news never is."""
 
     incident: Incident
     days: int
@@ -441,6 +443,7 @@ class PastIncident:
     message: Phrase | None
     starts: float
     length: float
+    major: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -758,7 +761,11 @@ def _history(facts: ReportFacts) -> tuple[PastIncident, ...]:
                 length=((incident.last_seen_on - first).days + 1) / HISTORY_DAYS,
             )
         )
-    return tuple(sorted(made, key=lambda p: (p.incident.opened_on, p.incident.id), reverse=True))
+    made.sort(key=lambda past: (past.incident.opened_on, past.incident.id), reverse=True)
+    bad = [past for past in made if past.incident.severity != "info"]
+    weighty = sorted(bad, key=lambda past: (-_SEVERITIES[past.incident.severity], -len(past.metrics)))
+    major = {past.incident.id for past in weighty[:MAJOR_INCIDENTS]}
+    return tuple(replace(past, major=past.incident.id in major) for past in made)
 
 
 def _scarcity(item: Stock) -> tuple[int, float, str]:

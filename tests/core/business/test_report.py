@@ -211,6 +211,20 @@ def test_history_lies_inside_its_year():
     assert latest.starts + latest.length == pytest.approx(1.0)
 
 
+def test_the_weightiest_incidents_are_major_and_news_never_is():
+    def incident(number: int, severity: Any) -> Incident:
+        day = AS_OF - timedelta(days=number)
+        return Incident(f"i{number}", severity, Phrase("x", "事件"), day, day, False)
+
+    incidents = [incident(number, "warning") for number in range(1, 31)]
+    incidents += [incident(40, "critical"), incident(0, "info")]
+    alerts = [replace(alert(n, incident="i29", closed_on=AS_OF), metric_name=f"m{n}") for n in range(2)]
+    report = build_report(replace(fake.facts(), incidents=tuple(incidents), alerts=tuple(alerts)))
+    major = [past.incident.id for past in report.history if past.major]
+    assert major == [*(f"i{number}" for number in range(1, 11)), "i29", "i40"]
+    assert len(report.history) == 32
+
+
 def test_tags_move_only_beyond_chance():
     report = build_report(fake.facts())
     assert [tag.name for tag in report.rising] == ["no reply", "客服回覆慢"]
