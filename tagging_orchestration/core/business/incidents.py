@@ -1,9 +1,9 @@
 """Storms of alerts with one cause, grouped into incidents.
 
-An alert joins the open incident it is most closely linked to: the same metric, the same product or tag, a metric
-that the same kind of cause moves, or evidence tags in common. Good news joins bad news only when one tag leads the
-evidence of both. Alerts are taken in the order of their days, so the same alerts give the same incidents however
-often they are grouped.
+An alert joins the open incident it is most closely linked to: the same metric, the same product or tag, a
+metric that the same kind of cause moves, or evidence tags in common. Good news joins bad news only when both
+begin at once and one tag leads the evidence of both. Alerts are taken in the order of their days, so the same
+alerts give the same incidents however often they are grouped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tagging_orchestration.core.business.evidence import MIN_LIFT, SIGNIFICANT
 STILL_OPEN = timedelta(days=3)
 # Metrics that usually move together tell of one cause while one moves, but not for ever: trends last for months.
 MOVES_OTHERS = timedelta(days=14)
-# A part of the business moves the whole, or the whole a part, at once.
+# A part of the business moves the whole, and one cause brings good and bad news, at once.
 AT_ONCE = timedelta(days=3)
 # Evidence tags of an alert that count when causes are compared.
 COMPARED_TAGS = 3
@@ -166,9 +166,9 @@ def link(alert: IncidentAlert, other: IncidentAlert) -> Link:
         return Link.METRIC
     if alert.dimension == other.dimension != "all":
         return Link.SEGMENT
-    opposed = alert.good_news is not None and other.good_news is not None and alert.good_news != other.good_news
-    if opposed:
-        return Link.TAGS if _tags(alert)[:1] == _tags(other)[:1] != [] else Link.NONE
+    at_once = abs(alert.opened_on - other.opened_on) <= AT_ONCE
+    if None not in (alert.good_news, other.good_news) and alert.good_news != other.good_news:
+        return Link.TAGS if at_once and _tags(alert)[:1] == _tags(other)[:1] != [] else Link.NONE
     if _move_together(alert, other):
         return Link.MOVED_TOGETHER
     if set(_tags(alert)) & set(_tags(other)):

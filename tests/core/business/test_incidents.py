@@ -91,6 +91,7 @@ def test_good_news_and_bad_are_one_only_when_one_tag_leads_both():
     bad = incident_alert(2, "pending_orders", 11, causes=(video, other))
     assert len(group([good, bad])) == 1
     assert len(group([good, replace(bad, causes=(other, video))])) == 2
+    assert len(group([replace(good, last_seen_on=day(20)), replace(bad, opened_on=day(18))])) == 2
     assert len(group([replace(good, causes=()), replace(bad, causes=())])) == 2
 
 
