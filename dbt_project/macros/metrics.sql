@@ -98,3 +98,9 @@
         {{ column }} = excluded.{{ column }}{{ "" if loop.last else "," }}
     {%- endfor %}
 {%- endmacro %}
+
+
+{# When a row is computed. A macro, so that unit tests can stop the clock. #}
+{% macro computing_moment() -%}
+    clock_timestamp()
+{%- endmacro %}

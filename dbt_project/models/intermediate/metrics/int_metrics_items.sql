@@ -71,51 +71,62 @@ deviations AS (
         HAVING count(*) >= 3
     ) AS usual ON true
     WHERE h.lines >= {{ var('min_price_lines') }} AND h.ordered_on IN {{ days_due('prices') }}
+),
+
+metrics AS (
+    SELECT
+        'units_sold' AS metric_name,
+        x.dimension,
+        x.label AS dimension_label,
+        d.metric_date,
+        coalesce(s.units, 0)::numeric AS current_value,
+        coalesce(s.lines, 0) AS sample_size
+    FROM {{ days_due('items') }} AS d
+    CROSS JOIN {{ ref('int_dimensions') }} AS x
+    LEFT JOIN sold_in AS s ON d.metric_date = s.ordered_on AND x.dimension = s.dimension
+    WHERE x.kind = 'product'
+    UNION ALL
+    SELECT
+        'daily_revenue',
+        x.dimension,
+        x.label,
+        d.metric_date,
+        coalesce(s.revenue, 0),
+        coalesce(s.lines, 0)
+    FROM {{ days_due('items') }} AS d
+    CROSS JOIN {{ ref('int_dimensions') }} AS x
+    LEFT JOIN sold_in AS s ON d.metric_date = s.ordered_on AND x.dimension = s.dimension
+    WHERE x.kind IN ('category', 'region')
+    UNION ALL
+    SELECT
+        'price_deviation',
+        'all',
+        '',
+        d.metric_date,
+        max(v.deviation),
+        count(v.deviation)
+    FROM {{ days_due('prices') }} AS d
+    LEFT JOIN deviations AS v ON d.metric_date = v.ordered_on
+    GROUP BY d.metric_date
+    UNION ALL
+    SELECT
+        'price_deviation',
+        x.dimension,
+        x.label,
+        d.metric_date,
+        v.deviation,
+        coalesce(v.lines, 0)
+    FROM {{ days_due('prices') }} AS d
+    CROSS JOIN {{ ref('int_dimensions') }} AS x
+    LEFT JOIN deviations AS v ON d.metric_date = v.ordered_on AND x.key = v.product_id
+    WHERE x.kind = 'product'
 )
 
 SELECT
-    'units_sold' AS metric_name,
-    x.dimension,
-    x.label AS dimension_label,
-    d.metric_date,
-    coalesce(s.units, 0)::numeric AS current_value,
-    coalesce(s.lines, 0) AS sample_size
-FROM {{ days_due('items') }} AS d
-CROSS JOIN {{ ref('int_dimensions') }} AS x
-LEFT JOIN sold_in AS s ON d.metric_date = s.ordered_on AND x.dimension = s.dimension
-WHERE x.kind = 'product'
-UNION ALL
-SELECT
-    'daily_revenue',
-    x.dimension,
-    x.label,
-    d.metric_date,
-    coalesce(s.revenue, 0),
-    coalesce(s.lines, 0)
-FROM {{ days_due('items') }} AS d
-CROSS JOIN {{ ref('int_dimensions') }} AS x
-LEFT JOIN sold_in AS s ON d.metric_date = s.ordered_on AND x.dimension = s.dimension
-WHERE x.kind IN ('category', 'region')
-UNION ALL
-SELECT
-    'price_deviation',
-    'all',
-    '',
-    d.metric_date,
-    max(v.deviation),
-    count(v.deviation)
-FROM {{ days_due('prices') }} AS d
-LEFT JOIN deviations AS v ON d.metric_date = v.ordered_on
-GROUP BY d.metric_date
-UNION ALL
-SELECT
-    'price_deviation',
-    x.dimension,
-    x.label,
-    d.metric_date,
-    v.deviation,
-    coalesce(v.lines, 0)
-FROM {{ days_due('prices') }} AS d
-CROSS JOIN {{ ref('int_dimensions') }} AS x
-LEFT JOIN deviations AS v ON d.metric_date = v.ordered_on AND x.key = v.product_id
-WHERE x.kind = 'product'
+    metric_name,
+    dimension,
+    dimension_label,
+    metric_date,
+    round(current_value, 4)::numeric(18, 4) AS current_value,
+    sample_size
+FROM metrics

@@ -171,6 +171,6 @@ SELECT
     'all' AS dimension,
     '' AS dimension_label,
     metric_date,
-    current_value,
+    round(current_value, 4)::numeric(18, 4) AS current_value,
     sample_size
 FROM metrics

@@ -33,7 +33,7 @@ SELECT
     x.dimension,
     x.label AS dimension_label,
     d.metric_date,
-    m.current_value,
+    round(m.current_value, 4)::numeric(18, 4) AS current_value,
     coalesce(r.ratings, 0) AS sample_size
 FROM {{ days_due('reviews') }} AS d
 CROSS JOIN wanted AS x

@@ -47,7 +47,7 @@ SELECT
     'all' AS dimension,
     '' AS dimension_label,
     o.metric_date,
-    m.current_value,
+    round(m.current_value, 4)::numeric(18, 4) AS current_value,
     m.sample_size
 FROM opened AS o
 LEFT JOIN waited AS w ON o.metric_date = w.metric_date

@@ -27,7 +27,7 @@ WITH due AS (
 ),
 
 bases AS (
-    SELECT metric_name, metric_date, current_value::numeric(18, 4) AS current_value
+    SELECT metric_name, metric_date, current_value
     FROM due
     WHERE dimension = 'all'
     {%- if is_incremental() %}
@@ -92,5 +92,5 @@ SELECT
     metric_date::date AS metric_date,
     round(current_value, 4)::numeric(18, 4) AS current_value,
     sample_size::bigint AS sample_size,
-    clock_timestamp() AS computed_at
+    {{ computing_moment() }} AS computed_at
 FROM changed
