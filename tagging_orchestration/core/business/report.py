@@ -43,6 +43,8 @@ MAJOR_INCIDENTS = 12
 TAGS_SHOWN, SAMPLES_SHOWN, ROWS_SHOWN, LINEAGE_SHOWN, MOVEMENTS_SHOWN = 6, 3, 5, 6, 6
 # Of the movements of tags that are told, at most one in ten is chance (Benjamini-Hochberg).
 FALSE_MOVEMENTS = 0.1
+# Fewer contents cannot be told from chance, and testing their tags only weakens the test of the others.
+MIN_MOVING_CONTENTS = 4
 # A source is late when it is silent for so many times as long as it usually is.
 LATE_GAPS = 3
 PERSONAL_MARK = "■■■"
@@ -789,7 +791,7 @@ def _movements(facts: ReportFacts) -> tuple[tuple[TagMovement, ...], tuple[TagMo
     """
     from scipy.stats import binom, false_discovery_control
 
-    tags = [tag for tag in facts.tags if tag.recent + tag.before]
+    tags = [tag for tag in facts.tags if tag.recent + tag.before >= MIN_MOVING_CONTENTS]
     if not tags or not facts.contents_recent or not facts.contents_before:
         return (), ()
     share = facts.contents_recent / (facts.contents_recent + facts.contents_before)

@@ -230,6 +230,8 @@ def test_tags_move_only_beyond_chance():
     assert [tag.name for tag in report.rising] == ["no reply", "客服回覆慢"]
     assert [tag.name for tag in report.falling] == ["iced coffee"]
     assert report.falling[0].expected == pytest.approx(21 * 30 / 88)
+    few = replace(fake.facts(), tags=(TagCounts(1, "少", 3, 0), TagCounts(2, "enough", 6, 0)), contents_recent=10)
+    assert [tag.name for tag in build_report(few).rising] == ["enough"]
     noise = tuple(TagCounts(number, f"tag {number}", 1 + number % 3, 3, ()) for number in range(200))
     assert build_report(replace(fake.facts(), tags=noise)).rising == ()
     alone = replace(fake.facts(), tags=(TagCounts(1, "new", 9, 0),), contents_before=0)
