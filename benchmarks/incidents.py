@@ -19,17 +19,20 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tagging_orchestration.business_dbt import ensure_manifest
 from tagging_orchestration.business_load import load_shop
 from tagging_orchestration.demo.catalogue import FIRST_DAY, LAST_DAY
 from tagging_orchestration.demo.incidents import DEFAULT_SEED, PlantedIncident
@@ -37,6 +40,7 @@ from tagging_orchestration.demo.shop import CURRENCY, Shop, simulate
 from tagging_orchestration.settings import Settings, get_settings
 from tagging_orchestration.wiring import Project
 
+CLONE = Path(__file__).resolve().parents[1]
 GRACE_DAYS = 3
 AFTERMATH_DAYS = 7
 TREND_DAYS = 30
@@ -203,11 +207,15 @@ def _is_about(alert: Alert, incident: PlantedIncident) -> bool:
 
 def _belongs(alert: Alert, incident: PlantedIncident) -> bool:
     after = TREND_DAYS if alert.kind == "trend_analysis" else AFTERMATH_DAYS
-    return _lies_in(alert.first_day, incident, after)
+    return _lies_in(alert.first_day, incident, after, incident.lead_days)
 
 
-def _lies_in(day: date, incident: PlantedIncident, days_after: int) -> bool:
-    return _first_day(incident) <= day <= _last_day(incident) + timedelta(days=days_after)
+def _lies_in(day: date, incident: PlantedIncident, days_after: int, days_before: int = 0) -> bool:
+    return (
+        _first_day(incident) - timedelta(days=days_before)
+        <= day
+        <= _last_day(incident) + timedelta(days=days_after)
+    )
 
 
 def _names_cause(tags: Sequence[str], incident: PlantedIncident) -> bool:
@@ -237,7 +245,11 @@ def run(seed: int) -> Judgement:
         root = Path(folder)
         root.chmod(0o755)  # the embedded server's user must reach its data
         (root / "tagging.yaml").write_text(CONFIGURATION, encoding="utf-8")
-        (root / "rules.yaml").write_bytes((Path.cwd() / "rules.yaml").read_bytes())
+        (root / "rules.yaml").write_bytes((CLONE / "rules.yaml").read_bytes())
+        # Of its own, so that several runs at once do not write to one folder.
+        shutil.copytree(
+            CLONE / "dbt_project", root / "dbt_project", ignore=shutil.ignore_patterns("target", "logs")
+        )
         lines = [json.dumps(content.document, ensure_ascii=False) + "\n" for content in shop.contents]
         (root / "contents.jsonl").write_text("".join(lines), encoding="utf-8")
         environment = {**os.environ, "TAGGING_HOME": str(root / "home")}
@@ -261,8 +273,9 @@ def tagging(*arguments: str, folder: Path, environment: dict[str, str]) -> None:
 
 
 def load_facts(shop: Shop, root: Path) -> None:
-    """Put a simulated shop's facts into the database of a project folder."""
+    """Put a simulated shop's facts into the database of a project folder, and parse its dbt project."""
     with open_project(root / "home", root) as project:
+        ensure_manifest(project.settings)
         load_shop(project.pool, project.settings, shop, location=f"simulation {shop.seed}", run_id=None)
 
 
@@ -277,15 +290,13 @@ def found(home: Path, root: Path) -> tuple[list[Alert], list[tuple[str, str]]]:
     return alerts, series
 
 
-def open_project(home: Path, root: Path) -> Project:
-    """The project of a folder, with its own home."""
-    before = Path.cwd()
-    os.chdir(root)
-    try:
+@contextmanager
+def open_project(home: Path, root: Path) -> Iterator[Project]:
+    """The project of a folder, with its own home; the working directory is the folder meanwhile."""
+    with chdir(root):
         get_settings.cache_clear()
-        return Project(Settings(home=home))
-    finally:
-        os.chdir(before)
+        with Project(Settings(home=home)) as project:
+            yield project
 
 
 # ---------------------------------------------------------------------------------------------- printing

@@ -31,7 +31,8 @@ class PlantedIncident:
     """One incident from `start` to before `end`.
 
     `metrics` are those it moves, `causes` acceptable names of the tag that explains it, in both languages;
-    `words` is a pattern that tells its contents from others of the same days.
+    `words` is a pattern that tells its contents from others of the same days. Facts of `lead_days` before the
+    start show it too, though nobody could know then: what is sent back in June was bought in May.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class PlantedIncident:
     causes: tuple[str, ...]
     words: str
     product: str | None = None
+    lead_days: int = 0
 
 
 def _at(month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
@@ -89,6 +91,7 @@ SAMPLE_INCIDENTS = (
         ),
         r"lid|leak|water under|漏水|H26-0|gasket|有問題|換新",
         product="KT-EL08",
+        lead_days=7,
     ),
     PlantedIncident(
         "price_error",
