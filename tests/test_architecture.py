@@ -61,7 +61,7 @@ ALLOWED = {
     "cli": {"commands", "core", "postgres", "settings"},
 }
 
-CORE_LIBRARIES = {"numpy", "pydantic", "rapidfuzz", "scipy", "sklearn"}
+CORE_LIBRARIES = {"jsonschema", "numpy", "pydantic", "rapidfuzz", "scipy", "sklearn"}
 
 
 def modules() -> list[Path]:
