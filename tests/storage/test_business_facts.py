@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,34 @@ def test_one_refused_table_does_not_stop_the_others(pool: ConnectionPool, load: 
     with pytest.raises(SourceError, match=r"raw\.customers"):
         load(share=0.1, customers="customer_id,region\n,Taipei\n", orders=ORDERS + order(1))
     assert query(pool, "SELECT order_id FROM raw.orders") == [("A1",)]
+
+
+def test_a_query_of_another_database(
+    pool: ConnectionPool, settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SHOP_DATABASE_URL", database_url)
+    with pool.connection() as connection:
+        connection.execute("CREATE TABLE public.bestellungen (nr int, am timestamptz, betrag numeric, stand text)")
+        connection.execute(
+            "INSERT INTO public.bestellungen VALUES"
+            " (1, '2026-03-10 08:00+08', 12.5, 'sent'), (2, '2026-03-11 08:00+08', -1, 'sent'),"
+            " (3, '2026-03-12 08:00+08', 3, '已取消')"
+        )
+    source = BusinessSource(
+        table="orders",
+        url_env="SHOP_DATABASE_URL",
+        query="SELECT nr AS order_id, am AS ordered_at, betrag AS total, stand AS status FROM public.bestellungen",
+    )
+    business = BusinessSettings(timezone="Asia/Taipei", currency="TWD", max_rejected_share=0.5, sources=[source])
+    own = settings.model_copy(update={"business": business})
+    (first,) = load_business(pool, own, run_id="r", now=NOW)
+    assert figures(first) == (3, 2, 0, 0, 1)
+    assert "SHOP_DATABASE_URL" in first.location
+    assert query(pool, "SELECT order_id, status, total_amount FROM raw.orders ORDER BY 1") == [
+        ("1", "shipped", Decimal("12.5")),
+        ("3", "cancelled", Decimal(3)),
+    ]
+    assert sources_changed(pool, own)
 
 
 def test_lines_wait_for_orders_and_without_one_are_refused(pool: ConnectionPool, load: Load):
