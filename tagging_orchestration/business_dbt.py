@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tagging_orchestration.core.errors import ConfigurationError
@@ -65,15 +65,22 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def build_path(settings: Settings, step: str) -> Path:
+    """Where a step of the pipeline lets dbt write: a folder for each, so that neither other projects' databases
+    nor other steps disturb what dbt remembers there."""
+    return settings.home / "dbt" / step
+
+
 def manifest_path(settings: Settings | None = None) -> Path:
     """The manifest that `ensure_manifest` keeps; it may not be there yet."""
     return target_path(settings) / "manifest.json"
 
 
-def ensure_manifest(settings: Settings | None = None) -> Path:
+def ensure_manifest(settings: Settings | None = None, environment: Mapping[str, str] | None = None) -> Path:
     """The manifest, built when it is missing or older than a file of the project; needs no database.
 
-    Raises ConfigurationError with what dbt says when the project does not parse.
+    With the `environment` of the builds to come (`dbt_environment`), their first need not parse again. Raises
+    ConfigurationError with what dbt says when the project does not parse.
     """
     settings = settings or get_settings()
     manifest = manifest_path(settings)
@@ -81,7 +88,7 @@ def ensure_manifest(settings: Settings | None = None) -> Path:
         done = subprocess.run(  # noqa: S603 (our own arguments)
             [*dbt_command(), "parse", "--vars", json.dumps(dbt_vars(settings))],
             cwd=project_dir(),
-            env=os.environ | _offline_environment(settings),
+            env=os.environ | (environment or _offline_environment(settings)),
             capture_output=True,
             text=True,
             check=False,

@@ -45,19 +45,27 @@ def refresh_business(desk: Desk, *, load: bool, everything: bool) -> list[JobOut
     from tagging_orchestration.storage.business_runs import pending
 
     project = desk.project
-    outcomes = []
+    outcomes: list[JobOutcome] = []
     if load and (everything or sources_changed(project.pool, project.settings)):
         desk.display.heading("Loading the facts of the business")
-        outcomes.append(desk.runner.run_job("load_business_facts", location=LOCATION))
+        outcomes.append(_run(desk, "load_business_facts"))
         if not outcomes[-1].success:
             return outcomes
     found = pending(project.pool, project.settings.organization_id, rules_hash())
     if found or (everything and found.facts):
         desk.display.heading("Computing metrics, alerts and insights")
-        outcomes.append(desk.runner.run_job("refresh_alerts", location=LOCATION))
+        outcomes.append(_run(desk, "refresh_alerts"))
     elif found.facts:
         desk.display.line(f"the business is up to date: {found.said}")
     return outcomes
+
+
+def _run(desk: Desk, job: str) -> JobOutcome:
+    from tagging_orchestration.business_dbt import dbt_environment, ensure_manifest
+
+    settings = desk.project.settings
+    ensure_manifest(settings, dbt_environment(settings))
+    return desk.runner.run_job(job, location=LOCATION)
 
 
 def build_business_summary(project: Project) -> BusinessSummary | None:

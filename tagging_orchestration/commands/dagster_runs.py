@@ -155,6 +155,7 @@ class _Listener:
         self.facts: dict[str, Mapping[str, Any]] = {}
         self.problems: list[str] = []
         self._assets: set[str] = set()
+        self._materialised: dict[str, set[dg.AssetKey | None]] = {}
 
     def __call__(self, entry: dg.EventLogEntry) -> None:
         import dagster as dg
@@ -167,10 +168,18 @@ class _Listener:
             self._assets.add(step)
         elif kind in (dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED) and step in self._assets:
             self._display.step_started(step)
-        elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION and step not in self.facts:
+        elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
             metadata = event.step_materialization_data.materialization.metadata
-            self.facts[step] = {name: value.value for name, value in metadata.items()}
-            self._display.step_facts(step, step_facts(self.facts[step]))
+            facts = {name: value.value for name, value in metadata.items()}
+            # Each partition of a range tells of the asset again, with the figures of the whole run.
+            assets = self._materialised.setdefault(step, set())
+            if event.asset_key in assets:
+                return
+            assets.add(event.asset_key)
+            if step in self.facts:
+                facts = _together(self.facts[step], facts, len(assets))
+            self.facts[step] = facts
+            self._display.step_facts(step, step_facts(facts))
         elif kind == dg.DagsterEventType.STEP_SUCCESS and step in self._assets:
             self._display.step_finished(step)
         elif kind == dg.DagsterEventType.STEP_UP_FOR_RETRY:
@@ -190,6 +199,16 @@ class _Listener:
                 self.problems.append(f"gate {judged.check_name}: {judged.description}")
         elif kind == dg.DagsterEventType.RUN_FAILURE and not self.problems:
             self.problems.append(_reason(event.job_failure_data.error) or event.message or "")
+
+
+def _together(before: Mapping[str, Any], now: Mapping[str, Any], assets: int) -> Mapping[str, Any]:
+    """Figures of a step with several assets: how many they are, and the sums of their counts."""
+    counts = {
+        name: value + before.get(name, 0)
+        for name, value in now.items()
+        if isinstance(value, int) and not isinstance(value, bool)
+    }
+    return {"assets": assets} | {name: value for name, value in before.items() if name != "assets"} | counts
 
 
 def _reason(error: Any) -> str:

@@ -99,7 +99,7 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
     """Load, tag what is pending, refresh metrics, and sum up.
 
     What is up to date costs nothing: run it as often as you like. --from and --to restrict what is tagged.
-    Facts of the business are loaded too, and its metrics, alerts and report refreshed, when tagging.yaml names any.
+    Where tagging.yaml names facts of a business, they are loaded too and its metrics, alerts and report refreshed.
     """
     from tagging_orchestration.commands.business import refresh_business
     from tagging_orchestration.commands.summary import build_summary, summary_view

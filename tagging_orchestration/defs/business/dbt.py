@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
 
-from tagging_orchestration.business_dbt import dbt_vars, manifest_path, project_dir, rules_hash
+from tagging_orchestration.business_dbt import build_path, dbt_vars, manifest_path, project_dir, rules_hash
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.resources import Tagging
@@ -93,8 +93,8 @@ def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagg
 
     project = tagging.project
     arguments = ["build", "--vars", json.dumps(dbt_vars(project.settings)), *more]
-    # A folder a step: dagster-dbt's own choice is one a run, and they would pile up.
-    target = manifest_path().parent / context.op.name
+    # dagster-dbt's own choice is a folder a run, and they would pile up.
+    target = build_path(project.settings, context.op.name)
     with retry_only_transient(), hold_business_lock(project.pool):
         yield from dbt.cli(arguments, context=context, target_path=target).stream()
 

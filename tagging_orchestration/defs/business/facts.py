@@ -76,7 +76,7 @@ LEDGERS = [
     for key, description in (
         (
             ["raw", "touched_days"],
-            "When the facts of each business day last changed; written by triggers on `raw`.",
+            "When the facts of each business day last changed; triggers write it.",
         ),
         (["analytics", "computed_days"], "When the metrics of each business day were last computed."),
         (["analytics", "business_profile"], "Time zone, currency and opening hours, from tagging.yaml."),
