@@ -22,11 +22,12 @@ from tagging_orchestration.core.business.detection.windows import Array
 
 WIDTHS = (1, 2, 4, 7, 14)
 LEVEL_DAYS = 28
-REFERENCE_DAYS = 42
+REFERENCE_DAYS = 56
 SCALE_DAYS = 56
-WEEKS = 10
+LONG_SCALE_DAYS = 180
+WEEKS = 12
 # A day counts for at most this many scales in the mean of several days: one spike is not a shift.
-CLIP = 3.0
+CLIP = 4.0
 
 SMALL_COUNT = 10.0
 SMALLEST_SURGE = 3.0
@@ -39,7 +40,7 @@ USUAL_QUANTILE = 0.9
 USUAL_SURPRISE = 2.3
 USUAL_GROWTH = 0.7
 # So many days of a series' own surprises weigh as much as what is usual.
-PRIOR_DAYS = 120
+PRIOR_DAYS = 60
 MEMORY_DAYS = 365
 
 
@@ -177,11 +178,14 @@ def usual_size(differences: Array) -> Array:
     """The scale of a difference before each day, as the standard deviation of normal noise with its usual size.
 
     From the 80 % quantile of the sizes: it knows heavier tails than the median does, and a fifth of the days may
-    be incidents before it grows. The root of the mean square bounds it from below where zeros are many.
+    be incidents before it grows. Half of it is the recent noise, half that of half a year, which is the steadier
+    estimate. The root of the mean square bounds it from below where zeros are many.
     """
-    sizes = windows.before(np.abs(differences), SCALE_DAYS)
-    typical = windows.quantile(sizes, 0.8, 14) / stats.norm.isf(0.1)
-    return np.maximum(typical, 0.6 * np.sqrt(windows.mean(sizes**2, 14)))
+    sizes = np.abs(differences)
+    recent = windows.before(sizes, SCALE_DAYS)
+    long = windows.before(sizes, LONG_SCALE_DAYS)
+    typical = np.sqrt(windows.quantile(recent, 0.8, 14) * windows.quantile(long, 0.8, 14)) / stats.norm.isf(0.1)
+    return np.maximum(typical, 0.6 * np.sqrt(windows.mean(recent**2, 14)))
 
 
 def threshold_of(score: Array, alarms_a_day: float) -> Array:
