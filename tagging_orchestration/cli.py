@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from tagging_orchestration.commands import (
+    alerts,
     content,
     doctor,
     experiment,
     feedback,
     init,
+    metrics,
     models,
     report,
     runs,
@@ -128,7 +130,7 @@ main.section(
     vocabulary.vocabulary,
     tag_file.tag_file,
 )
-main.section("Business", report.report)
+main.section("Business", alerts.alerts, metrics.metrics, report.report)
 main.section("Learn", feedback.feedback, feedback.review, models.models, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)
 

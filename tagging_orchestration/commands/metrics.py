@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -15,8 +14,8 @@ from tagging_orchestration.commands.output import plain, print_json, show, table
 if TYPE_CHECKING:
     from tagging_orchestration.storage.metrics import MetricNow
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-LIST_DAYS = 30
+LIST_DAYS = 28
+LIST_BLOCKS = 14
 SIGNIFICANT = 0.05
 
 
@@ -32,6 +31,7 @@ def metrics() -> None:
 @verbose_option
 def list_metrics(dimension: str, lang: str | None, as_json: bool) -> None:
     """Each metric on its latest day, beside the same weekday a week before, with its trends."""
+    from tagging_orchestration.clients.report.charts import blocks
     from tagging_orchestration.storage import metrics as storage
     from tagging_orchestration.wiring import Project
 
@@ -51,7 +51,7 @@ def list_metrics(dimension: str, lang: str | None, as_json: bool) -> None:
             plain(metric.said_before),
             _percent(metric.trend_7d_pct),
             _percent(metric.trend_30d_pct),
-            sparkline(metric.recent[-LIST_DAYS:]),
+            blocks(metric.recent[-LIST_DAYS:], LIST_BLOCKS),
         )
     show(view if found else f"  there are no metrics of {plain(dimension)}")
 
@@ -67,6 +67,7 @@ def list_metrics(dimension: str, lang: str | None, as_json: bool) -> None:
 @verbose_option
 def show_metric(metric: str, dimension: str, days: int, lang: str | None, as_json: bool) -> None:
     """The last days of METRIC, what was expected, and which days are out of line."""
+    from tagging_orchestration.clients.report.charts import blocks
     from tagging_orchestration.storage import metrics as storage
     from tagging_orchestration.wiring import Project
 
@@ -82,7 +83,8 @@ def show_metric(metric: str, dimension: str, days: int, lang: str | None, as_jso
         print_json({"metric": now, "days": found})
         return
     show(
-        f"[bold]{plain(_name(now, lang))}[/] {plain(now.said)} on {now.metric_date}", f"  {sparkline(now.recent)}"
+        f"[bold]{plain(_name(now, lang))}[/] {plain(now.said)} on {now.metric_date}",
+        f"  {blocks(now.recent, len(now.recent))}",
     )
     view = table(None, "day", "value", "expected", "from", "", right=["value", "expected", "from"])
     for day in found:
@@ -142,18 +144,6 @@ def of_tag(tag: str, lang: str | None, as_json: bool) -> None:
             f"{alert.lift:.1f}",
         )
     show("", view if result.alerts else "  it explains no alert")
-
-
-def sparkline(values: Sequence[float | None]) -> str:
-    """The values as blocks of eight heights, one a value; unknown ones are blank."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return ""
-    low, high = min(known), max(known)
-    step = (high - low) / (len(BLOCKS) - 1)
-    return "".join(
-        " " if value is None else BLOCKS[round((value - low) / step) if step else 0] for value in values
-    )
 
 
 def _name(metric: MetricNow, lang: str) -> str:
