@@ -27,6 +27,7 @@ ALLOWED = {
     "demo": {"core", "settings", "storage", "clients"},
     "business_alerts": {"core", "settings", "storage"},
     "business_dbt": {"core", "settings", "storage"},
+    "business_forecasts": {"core", "settings", "storage"},
     "business_load": {"core", "settings", "storage", "clients", "demo"},
     "business_report": {"core", "settings", "storage", "clients"},
     "defs": {
@@ -38,6 +39,7 @@ ALLOWED = {
         "experiments",
         "business_alerts",
         "business_load",
+        "business_forecasts",
         "business_dbt",
         "business_report",
     },
@@ -61,7 +63,7 @@ ALLOWED = {
     "cli": {"commands", "core", "postgres", "settings"},
 }
 
-CORE_LIBRARIES = {"jsonschema", "numpy", "pydantic", "rapidfuzz", "scipy", "sklearn"}
+CORE_LIBRARIES = {"jsonschema", "numpy", "pydantic", "rapidfuzz", "scipy", "sklearn", "statsmodels"}
 
 
 def modules() -> list[Path]:

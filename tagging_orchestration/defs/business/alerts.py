@@ -133,28 +133,32 @@ def dashboard_alerts(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.
     "exponential smoothing, whichever foretold the past better, with intervals from its own errors.",
 )
 @retry_only_transient()
-def risk_forecast(tagging: Tagging) -> dg.MaterializeResult:
+def risk_forecast(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
     """Forecast the metrics that have a threshold."""
-    from tagging_orchestration.business_alerts import refresh_forecasts
+    from tagging_orchestration.business_forecasts import refresh_forecasts
 
     project = tagging.project
-    forecasts = refresh_forecasts(project.pool, project.settings)
+    found = refresh_forecasts(
+        project.pool, project.settings, progress=step_progress(context, "Forecasting metrics")
+    )
+    riskiest = sorted(found, key=lambda one: -one.risk.probability)[:SHOWN]
     return dg.MaterializeResult(
         metadata={
-            "forecasts": len(forecasts),
+            "forecasts": len(found),
             "risks": table(
-                ["metric", "days ahead", "forecast", "threshold", "probability", "level", "method"],
+                ["metric", "on", "forecast", "80 %", "threshold", "probability", "level", "method"],
                 [
                     [
-                        row.metric_name,
-                        row.horizon_days,
-                        row.forecast,
-                        row.threshold_value,
-                        row.probability,
-                        row.level,
-                        row.method,
+                        one.metric_name,
+                        one.risk.target_date,
+                        f"{one.risk.forecast:,.2f}",
+                        f"{one.risk.lower:,.2f} to {one.risk.upper:,.2f}",
+                        one.risk.threshold_value,
+                        one.risk.probability,
+                        one.risk.level,
+                        one.risk.method,
                     ]
-                    for row in sorted(forecasts, key=lambda row: -row.probability)[:SHOWN]
+                    for one in riskiest
                 ],
             ),
         }
