@@ -35,7 +35,7 @@ from typing import Any
 from tagging_orchestration.business_dbt import ensure_manifest
 from tagging_orchestration.business_load import load_shop
 from tagging_orchestration.demo.catalogue import FIRST_DAY, LAST_DAY
-from tagging_orchestration.demo.incidents import DEFAULT_SEED, PlantedIncident
+from tagging_orchestration.demo.incidents import DEFAULT_SEED, SAMPLE_INCIDENTS, PlantedIncident
 from tagging_orchestration.demo.shop import CURRENCY, Shop, simulate
 from tagging_orchestration.settings import Settings, get_settings
 from tagging_orchestration.wiring import Project
@@ -47,6 +47,7 @@ TREND_DAYS = 30
 # The detectors know nothing before; days on which nothing could be alerted make no rate better.
 WARM_UP_DAYS = 28
 TOP = 3
+OTHERS = len(SAMPLE_INCIDENTS) - 1
 
 CONFIGURATION = f"""
 sources:
@@ -97,7 +98,8 @@ class Alert:
 class Finding:
     """What was found of one planted incident. `days_late` and what follows are None if nothing was.
 
-    `top_tags` are those of the alert that speaks for the incident: the severest of the earliest.
+    `top_tags` are those of the alert that speaks for the incident: the severest of the earliest. Of how many other
+    incidents they name the causes as well tells how easily a cause is named by chance.
     """
 
     kind: str
@@ -111,6 +113,7 @@ class Finding:
     top_tags: tuple[str, ...]
     cause_on_top: bool
     cause_in_top: bool
+    other_causes_in_top: int
     alerts_with_cause: int
     alerts: int
 
@@ -137,7 +140,7 @@ def judge(
     seconds: float = 0.0,
 ) -> Judgement:
     """Compare the alerts with the truth."""
-    findings = [_finding(incident, alerts) for incident in incidents]
+    findings = [_finding(incident, incidents, alerts) for incident in incidents]
     false = [
         alert
         for alert in alerts
@@ -171,7 +174,7 @@ def judge(
     )
 
 
-def _finding(incident: PlantedIncident, alerts: Sequence[Alert]) -> Finding:
+def _finding(incident: PlantedIncident, incidents: Sequence[PlantedIncident], alerts: Sequence[Alert]) -> Finding:
     first, last = _first_day(incident), _last_day(incident)
     hits = [
         alert for alert in alerts if _lies_in(alert.first_day, incident, GRACE_DAYS) and _is_about(alert, incident)
@@ -192,6 +195,7 @@ def _finding(incident: PlantedIncident, alerts: Sequence[Alert]) -> Finding:
         top_tags=tags[:TOP],
         cause_on_top=_names_cause(tags[:1], incident),
         cause_in_top=_names_cause(tags[:TOP], incident),
+        other_causes_in_top=sum(_names_cause(tags[:TOP], other) for other in incidents if other is not incident),
         alerts_with_cause=sum(_names_cause(alert.tags[:TOP], incident) for alert in hits),
         alerts=len(hits),
     )
@@ -317,6 +321,7 @@ def summary(judgements: Sequence[Judgement]) -> dict[str, Any]:
         "missed": len(findings) - len(detected),
         "mean_days_late": round(mean(item.days_late or 0 for item in detected), 2) if detected else None,
         "evidence_hit_rate": round(sum(item.cause_in_top for item in findings) / len(findings), 3),
+        "other_causes_hit_rate": round(mean(item.other_causes_in_top / OTHERS for item in findings), 3),
         "evidence_on_top_rate": round(sum(item.cause_on_top for item in findings) / len(findings), 3),
         "alerts_with_cause_rate": round(sum(item.alerts_with_cause for item in detected) / max(1, alerts), 3),
         "false_alarms_per_series_30_days": round(
