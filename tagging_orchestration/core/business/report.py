@@ -532,8 +532,8 @@ def health_level(severities: Sequence[Severity], widest_critical: int, risky: bo
     """The overall state from the severities of the open situations.
 
     critical: two situations are critical, or a critical one reaches two metrics (`widest_critical`).
-    alert: one situation is critical, or three are warnings. watch: any warning, or a forecast with a high risk
-    of crossing its limit (`risky`). good: none of these; news (info) never lowers the state.
+    alert: one situation is critical, or three are warnings. watch: any warning, or a metric that is expected
+    beyond its limit with a high risk (`risky`). good: none of these; news (info) never lowers the state.
     """
     critical, warning = severities.count("critical"), severities.count("warning")
     if critical >= 2 or (critical and widest_critical >= 2):
@@ -553,17 +553,32 @@ def _health(facts: ReportFacts, situations: Sequence[Situation], forecasts: Sequ
     severities: list[Severity] = [situation.severity for situation in situations]
     critical, warning, info = (severities.count(name) for name in _WORST_FIRST)
     widest = max((len(s.metrics) for s in situations if s.severity == "critical"), default=0)
-    risks = [forecast for forecast in forecasts if _RISKS.get(forecast.level, 0) >= _RISKS["高"]]
+    now = {(metric.metric_name, metric.dimension): metric.value for metric in facts.metrics}
+    risks = [
+        forecast
+        for forecast in forecasts
+        if _crosses(forecast, now.get((forecast.metric_name, forecast.dimension)))
+    ]
     level = health_level(severities, widest, bool(risks))
     worst = next((s for s in situations if s.severity != "info"), None)
     if worst:
         headline = worst.title
     elif risks:
         name = risks[0].label
-        headline = Phrase(f"Quiet today; {name.en} may cross its limit", f"今日平穩，但{name.zh}可能越過門檻")
+        headline = Phrase(
+            f"Quiet now; {name.en} is expected to cross its limit", f"目前平穩，但預期{name.zh}將越過門檻"
+        )
     else:
         headline = Phrase("Business as usual: nothing needs attention", "營運如常，沒有需要處理的事項")
     return Health(level, headline, _reason(level, critical, warning, widest, bool(risks)), critical, warning, info)
+
+
+def _crosses(forecast: Forecast, now: float | None) -> bool:
+    """Whether the expected value lies beyond the limit, seen from today's, with a high risk. The probability alone
+    does not say so: within a month, one day of a noisy metric will almost surely lie there."""
+    if forecast.threshold is None or now is None or _RISKS.get(forecast.level, 0) < _RISKS["高"]:
+        return False
+    return (forecast.value - forecast.threshold) * (now - forecast.threshold) < 0
 
 
 def _reason(level: Level, critical: int, warning: int, widest: int, risky: bool) -> Phrase:
@@ -578,7 +593,8 @@ def _reason(level: Level, critical: int, warning: int, widest: int, risky: bool)
         return Phrase(f"{warning} {noun} watching.", f"有 {warning} 件警告需要留意。")
     if risky:
         return Phrase(
-            "No alert is open, but a forecast sees a high risk.", "沒有未解除的警示，但預測顯示風險偏高。"
+            "No alert is open, but a metric is expected beyond its limit.",
+            "沒有未解除的警示，但預測有指標將越過門檻。",
         )
     return Phrase("No warning or critical alert is open.", "沒有未解除的警告或嚴重警示。")
 

@@ -73,20 +73,22 @@ def test_a_high_risk_ahead_is_named_on_a_quiet_day():
         "share",
         7,
         AS_OF,
-        0.2,
-        0.1,
-        0.3,
-        0.25,
-        0.6,
-        "高",
-        "ets",
+        value=0.3,
+        lower=0.1,
+        upper=0.4,
+        threshold=0.25,
+        probability=0.6,
+        level="高",
+        method="ets",
     )
     calm = replace(risk, level="中", probability=0.3)
     assert build_report(replace(fake.quiet(), forecasts=(calm,))).health.level == "good"
     report = build_report(replace(fake.quiet(), forecasts=(calm, risk)))
     assert report.health.level == "watch"
-    assert report.health.headline.en == "Quiet today; Late deliveries may cross its limit"
+    assert report.health.headline.en == "Quiet now; Late deliveries is expected to cross its limit"
     assert [forecast.level for forecast in report.forecasts] == ["高", "中"]
+    noisy = replace(risk, value=0.05)
+    assert build_report(replace(fake.quiet(), forecasts=(noisy,))).health.level == "good"
 
 
 @pytest.mark.parametrize(
