@@ -32,7 +32,8 @@ class PlantedIncident:
 
     `metrics` are those it moves, `causes` acceptable names of the tag that explains it, in both languages;
     `words` is a pattern that tells its contents from others of the same days. Facts of `lead_days` before the
-    start show it too, though nobody could know then: what is sent back in June was bought in May.
+    start show it too, though nobody could know then: what is sent back in June was bought in May, and what
+    the storm stops was ordered before.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ SAMPLE_INCIDENTS = (
         ),
         r"delivery delay|late|tracking number|storm|depot|soaked|cancelled presents|convenience store pickup"
         r"|延遲|物流|十天|淹水|禮盒來得及|受潮",
+        lead_days=4,
     ),
     PlantedIncident(
         "payment_outage",
