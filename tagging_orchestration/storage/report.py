@@ -389,8 +389,8 @@ class _Reader:
                 id=row["insight_id"],
                 insight_type=row["insight_type"],
                 category=row["category"],
-                title=Phrase(row["title"], row["title_zh"]),
-                description=Phrase(row["description"], row["description_zh"]),
+                title=Phrase(row["title"], row["title_zh"] or ""),
+                description=Phrase(row["description"], row["description_zh"] or ""),
                 impact=row["impact_level"],
                 confidence=row["confidence"],
                 actions=_phrases(row["action_items"], row["action_items_zh"]),
@@ -417,8 +417,8 @@ class _Reader:
             Recommendation(
                 id=row["recommendation_id"],
                 category=row["category"],
-                title=Phrase(row["title"], row["title_zh"]),
-                description=Phrase(row["description"], row["description_zh"]),
+                title=Phrase(row["title"], row["title_zh"] or ""),
+                description=Phrase(row["description"], row["description_zh"] or ""),
                 impact=row["impact_level"],
                 effort=row["effort_level"],
                 priority=row["priority_score"],
@@ -686,11 +686,18 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
 
 
 def _grounds(document: Mapping[str, Any] | None, tags: Mapping[int, str]) -> Grounds:
-    """What an insight or recommendation rests on: {alerts: [id], metrics: [name], tags: [id], rows: [object]}."""
+    """What an insight or recommendation rests on, from `rests_on`: lists of alert ids, metrics, tag ids and raw rows;
+    products, cohorts and a forecast's method stand for rows of the models they come from."""
     document = document or {}
+    metrics = tuple(document.get("metrics") or ())
+    rows = [f"{row['table']} {row['id']}" for row in document.get("rows") or ()]
+    rows += [f"inventory_overview {product}" for product in document.get("products") or ()]
+    rows += [f"ltv_trend {month}" for month in document.get("cohorts") or ()]
+    if "method" in document:
+        rows += [f"risk_forecast {metric} ({document['method']})" for metric in metrics]
     return Grounds(
         alert_ids=tuple(map(str, document.get("alerts") or ())),
-        metrics=tuple(document.get("metrics") or ()),
+        metrics=metrics,
         tags=tuple(tags[number] for number in document.get("tags") or () if number in tags),
-        rows=tuple(f"{row['table']} {row['id']}" for row in document.get("rows") or ()),
+        rows=tuple(rows),
     )

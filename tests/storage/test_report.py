@@ -203,6 +203,32 @@ def test_insights_and_recommendations_name_what_they_rest_on(business: Connectio
     assert (past.insights, past.recommendations) == ((), ())
 
 
+@pytest.mark.parametrize(
+    ("rests_on", "rows"),
+    [
+        ({"products": ["KT-EL08"]}, ("inventory_overview KT-EL08",)),
+        ({"cohorts": ["2026-09-01"]}, ("ltv_trend 2026-09-01",)),
+        ({"metrics": ["visits"], "method": "ets"}, ("risk_forecast visits (ets)",)),
+        ({"tags": None}, ()),
+    ],
+)
+def test_grounds_other_than_alerts_are_rows_of_models(business: ConnectionPool, rests_on: dict, rows: tuple):
+    run(
+        business,
+        (
+            """
+            INSERT INTO analytics.business_insights
+                (organization_id, insight_id, insight_type, category, title, description, impact_level, rests_on)
+            VALUES ('default', 'i1', 'opportunity', 'general', 'x', 'x', 'low', %s)
+            """,
+            [Jsonb(rests_on)],
+        ),
+    )
+    (insight,) = read_facts(business, "default").insights
+    assert insight.grounds.rows == rows
+    assert insight.title == Phrase("x", "")
+
+
 def test_forecasts_stock_tags_and_gaps(business: ConnectionPool):
     run(
         business,
