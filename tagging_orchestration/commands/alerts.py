@@ -72,7 +72,7 @@ def list_alerts(everything: bool, since: datetime | None, limit: int, lang: str 
             str(alert.metric_date),
             _until(alert),
             f"[{STYLES[alert.severity]}]{alert.priority}[/]",
-            plain(alert.text("title", lang)) + (" [dim](taken care of)[/]" if alert.acknowledged_at else ""),
+            plain(alert.text("title", lang)) + (" [dim](in hand)[/]" if alert.acknowledged_at else ""),
             plain(", ".join(tag["tag"] for tag in _tags(alert)[:TAGS_SHOWN])),
         )
     show(view if found else "  nothing is out of line" + ("" if everything else ": --all shows what was"))

@@ -165,14 +165,21 @@ def send_due(
 
 
 def count_due(pool: ConnectionPool, organization_id: str, now: datetime) -> int:
-    """How many messages wait to be sent now. Index: notifications_due."""
+    """How many messages wait to be sent now, or were left behind by a sender that died."""
+    # Index: notifications_due.
     query = """
         SELECT count(*)
         FROM analytics.notifications AS n
-        WHERE n.organization_id = %s AND n.status = 'queued' AND n.next_attempt_at <= %s
+        WHERE
+            n.organization_id = %(organization)s
+            AND (
+                (n.status = 'queued' AND n.next_attempt_at <= %(now)s)
+                OR (n.status = 'sending' AND n.claimed_at < %(abandoned)s)
+            )
     """
+    parameters = {"organization": organization_id, "now": now, "abandoned": now - CLAIM_LASTS}
     with transaction(pool) as connection:
-        (due,) = connection.execute(query, [organization_id, now]).fetchone() or (0,)
+        (due,) = connection.execute(query, parameters).fetchone() or (0,)
     return due
 
 

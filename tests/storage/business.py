@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import LiteralString
 from zoneinfo import ZoneInfo
 
 from psycopg import Connection
@@ -88,28 +89,29 @@ def build_relations(pool: ConnectionPool) -> None:
             )
 
 
+SET_VALUE: LiteralString = """
+    INSERT INTO analytics.fct_business_metrics_daily
+    VALUES ('default', %s, %s, %s, %s, %s, 10, now())
+    ON CONFLICT (organization_id, metric_name, dimension, metric_date)
+    DO UPDATE SET current_value = excluded.current_value, computed_at = excluded.computed_at
+"""
+
+
 def set_value(
     connection: Connection, metric: str, on: date, value: float | None, dimension: str = "all", label: str = ""
 ) -> None:
     """The value of a metric on a day, in place of an earlier one."""
-    connection.execute(
-        """
-        INSERT INTO analytics.fct_business_metrics_daily
-        VALUES ('default', %s, %s, %s, %s, %s, 10, now())
-        ON CONFLICT (organization_id, metric_name, dimension, metric_date)
-        DO UPDATE SET current_value = excluded.current_value, computed_at = excluded.computed_at
-        """,
-        [metric, dimension, label, on, value],
-    )
+    connection.execute(SET_VALUE, [metric, dimension, label, on, value])
 
 
 def set_values(
     pool: ConnectionPool, metric: str, values: Sequence[float | None], dimension: str = "all", label: str = ""
 ) -> None:
     """The values of a metric from the first day of the tests on."""
-    with pool.connection() as connection:
-        for number, value in enumerate(values, 1):
-            set_value(connection, metric, day(number), value, dimension, label)
+    with pool.connection() as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            SET_VALUE, [[metric, dimension, label, day(number), value] for number, value in enumerate(values, 1)]
+        )
 
 
 def find_candidate(

@@ -149,7 +149,9 @@ def test_a_crash_between_sending_and_noting_never_sends_twice(business: Connecti
     assert sorted(status(business).values()) == ["queued", "sending"]
     after = FakeNotifier()
     assert notify(business, settings, after, clock)[1].sent == 1
+    assert notifications.count_due(business, "default", clock.now) == 0
     clock.now += timedelta(hours=1)
+    assert notifications.count_due(business, "default", clock.now) == 1
     assert notify(business, settings, after, clock)[1].dead == 1
     assert len(after.delivered) == 1
     (letter,) = notifications.list_dead_letters(business, "default")
