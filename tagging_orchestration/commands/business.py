@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOCATION = "business"
 STORY_DAYS = 365
 TOLD = 12
-TAGS_TOLD = 2
+TITLE_WIDTH = 66
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,11 @@ def business_view(summary: BusinessSummary) -> list[RenderableType]:
         grid.add_column(no_wrap=True)
     ranked = sorted(summary.incidents, key=_weight)[:TOLD]
     for incident in sorted(ranked, key=lambda row: row.opened_on):
-        causes = ", ".join(incident.cause_tags[:TAGS_TOLD])
         colour = {"critical": "red", "warning": "yellow"}.get(incident.severity, "cyan")
         grid.add_row(
             f"  {_span(incident)}",
             f"[{colour}]{incident.severity}[/]",
-            f"{plain(shorten(incident.title, 38))} [dim]{plain(shorten(causes and f'← {causes}', 30))}[/]",
+            plain(shorten(incident.title, TITLE_WIDTH)),
         )
     parts.append(grid)
     if len(summary.incidents) > TOLD:

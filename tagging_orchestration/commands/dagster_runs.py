@@ -221,33 +221,35 @@ def _reason(error: Any) -> str:
 
 
 def latest_gates(instance: dg.DagsterInstance) -> list[Gate]:
-    """What each quality gate of the code location said last, in the order they are declared."""
-    import dagster as dg
-
+    """What each quality gate said last, in the order they are declared. Those of the business are left out where
+    they never ran, and dbt's own tests always: they fail the run that they belong to."""
+    from tagging_orchestration.defs.business.checks import ALL_CHECKS as OF_THE_BUSINESS
     from tagging_orchestration.defs.checks import ALL_CHECKS
 
-    gates = []
-    for check in ALL_CHECKS:
-        for spec in check.check_specs:
-            record = instance.get_latest_asset_check_evaluation_record(spec.key)
-            event = record.event.dagster_event if record and record.event else None
-            judged = (
-                event.asset_check_evaluation_data
-                if event and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
-                else None
-            )
-            gates.append(
-                Gate(
-                    name=spec.name,
-                    asset=spec.asset_key.to_user_string(),
-                    passed=judged.passed if judged else None,
-                    blocking=spec.blocking,
-                    warning=bool(judged and judged.severity == dg.AssetCheckSeverity.WARN),
-                    said=(judged and judged.description) or spec.description or "",
-                    judged_at=datetime.fromtimestamp(record.create_timestamp, UTC) if judged and record else None,
-                )
-            )
-    return gates
+    gates = [_latest(instance, spec) for check in ALL_CHECKS for spec in check.check_specs]
+    business = [_latest(instance, spec) for check in OF_THE_BUSINESS for spec in check.check_specs]
+    return gates + [gate for gate in business if gate.passed is not None]
+
+
+def _latest(instance: dg.DagsterInstance, spec: dg.AssetCheckSpec) -> Gate:
+    import dagster as dg
+
+    record = instance.get_latest_asset_check_evaluation_record(spec.key)
+    event = record.event.dagster_event if record and record.event else None
+    judged = (
+        event.asset_check_evaluation_data
+        if event and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        else None
+    )
+    return Gate(
+        name=spec.name,
+        asset=spec.asset_key.to_user_string(),
+        passed=judged.passed if judged else None,
+        blocking=spec.blocking,
+        warning=bool(judged and judged.severity == dg.AssetCheckSeverity.WARN),
+        said=(judged and judged.description) or spec.description or "",
+        judged_at=datetime.fromtimestamp(record.create_timestamp, UTC) if judged and record else None,
+    )
 
 
 def last_runs(instance: dg.DagsterInstance, limit: int) -> list[PastRun]:
