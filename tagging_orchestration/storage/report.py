@@ -686,8 +686,8 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
 
 
 def _grounds(document: Mapping[str, Any] | None, tags: Mapping[int, str]) -> Grounds:
-    """What an insight or recommendation rests on, from `rests_on`: lists of alert ids, metrics, tag ids and raw rows;
-    products, cohorts and a forecast's method stand for rows of the models they come from."""
+    """What an insight or recommendation rests on: lists of alert ids, metrics, tag ids and raw rows; products,
+    cohorts and a forecast's method stand for rows of the models they come from."""
     document = document or {}
     metrics = tuple(document.get("metrics") or ())
     rows = [f"{row['table']} {row['id']}" for row in document.get("rows") or ()]

@@ -139,14 +139,15 @@ def test_it_needs_no_script(browser, page_file):
     assert page.locator(".page-en h1").is_visible()
 
 
-def test_on_paper_everything_is_unfolded_and_nothing_is_cut(browser, page_file, tmp_path):
+def test_on_paper_proofs_are_unfolded_and_lesser_lists_left_out(browser, page_file, tmp_path):
     page, _ = opened(browser, page_file, viewport={"width": 1280, "height": 900})
     page.emulate_media(media="print")
     hidden = page.evaluate(
-        """() => [...document.querySelectorAll('.page-zh-Hant details > :not(summary)')]
+        """() => [...document.querySelectorAll('.page-zh-Hant .proof > :not(summary)')]
             .filter((element) => !element.getBoundingClientRect().height).length"""
     )
     assert hidden == 0
+    assert page.locator(".page-zh-Hant details:not(.proof):visible").count() == 0
     assert not page.locator(".page-zh-Hant .switch").first.is_visible()
     pdf = page.pdf(prefer_css_page_size=True, print_background=True)
     assert pdf.startswith(b"%PDF")
