@@ -147,7 +147,17 @@ def refresh_alerts(pool: ConnectionPool, settings: Settings, change: ChangeConte
         incident.id: day_end(incident.closed_on, zone) for incident in incidents if incident.closed_on is not None
     }
     corrected = dict.fromkeys(changes.corrected, day_end(judged.as_of, zone))
-    save_alerts(pool, organization, rows, corrected, incidents, closed_at, settings.business.locale, change)
+    save_alerts(
+        pool,
+        organization,
+        rows,
+        corrected,
+        changes.forgotten,
+        incidents,
+        closed_at,
+        settings.business.locale,
+        change,
+    )
     return _counted(changes, known, incidents, judged.as_of)
 
 
@@ -209,7 +219,7 @@ def _incident_alerts(
         )
     changed = {alert.id for alert in alerts}
     others = [row for id, row in known.items() if id not in changed]
-    corrected = set(changes.corrected)
+    corrected, forgotten = set(changes.corrected), set(changes.forgotten)
     valid = [row for row in others if row.stored.id not in corrected and not _is_corrected(row)]
     populated = {alert.incident_id for alert in alerts} | {row.incident_id for row in valid}
     emptied = [row for row in others if row not in valid and row.incident_id not in populated]
@@ -225,7 +235,7 @@ def _incident_alerts(
                 is_good_news(row.direction, words.is_higher_better),
                 row.stored.metric_date,
                 row.stored.last_metric_date,
-                row.ended_on or (judged.as_of if row in emptied else None),
+                row.ended_on or (judged.as_of if row in emptied or row.stored.id in forgotten else None),
                 *_names(row.metric_name, row.dimension_label, judged),
                 row.title_en,
                 row.title_zh,
@@ -312,7 +322,7 @@ def _counted(
         new=len(changes.opened),
         seen=sum(alert.occurrences > known[id].stored.occurrences for id, alert in changes.continued),
         resolved=ended(Phase.RESOLVED),
-        expired=ended(Phase.EXPIRED),
+        expired=ended(Phase.EXPIRED) + len(changes.forgotten),
         corrected=len(changes.corrected),
         open=sum(alert.is_open for _, alert in (*changes.opened, *changes.continued)),
         incidents_opened=sum(incident.id not in had for incident in incidents),

@@ -101,22 +101,24 @@ class KnownAlert:
 
 
 def load_judged(pool: ConnectionPool, organization_id: str, rules: LifeRules) -> Judged | None:
-    """What dbt and the detectors judged; None before the first build, or where there are no metrics at all."""
+    """What dbt and the detectors judged; None before the first build."""
     with transaction(pool) as connection:
         if not _are_built(connection):
             return None
-        # Index: the daily metrics' own, on organisation and date.
-        span = connection.execute(
-            "SELECT min(metric_date), max(metric_date) FROM analytics.fct_business_metrics_daily"
-            " WHERE organization_id = %s",
-            [organization_id],
-        ).fetchone()
-        if span is None or span[0] is None:
-            return None
+        # Index: the daily metrics' own, on organisation and date. Without any, today is the first day to judge.
+        first_day, as_of = connection.execute(
+            """
+            SELECT coalesce(min(f.metric_date), d.today), coalesce(max(f.metric_date), d.today)
+            FROM (SELECT analytics.business_day(now(), %(organization)s)) AS d (today)
+            LEFT JOIN analytics.fct_business_metrics_daily AS f ON f.organization_id = %(organization)s
+            GROUP BY d.today
+            """,
+            {"organization": organization_id},
+        ).fetchone() or (date.max, date.max)
         parameters = {"organization": organization_id, "days": (rules.quiet_days + 1) * rules.memory_days}
         return Judged(
-            span[0],
-            span[1],
+            first_day,
+            as_of,
             _timezone(connection, organization_id),
             _candidates(connection, parameters),
             _known_days(connection, parameters),
@@ -283,6 +285,7 @@ def save_alerts(
     organization_id: str,
     rows: Sequence[AlertRow],
     corrected: Mapping[UUID, datetime],
+    forgotten: Sequence[UUID],
     incidents: Sequence[Incident],
     closed_at: Mapping[UUID, datetime],
     locale: str,
@@ -290,8 +293,8 @@ def save_alerts(
 ) -> None:
     """Bring alerts and incidents to this state, all or nothing; rows that are so already are not written.
 
-    `corrected` alerts are resolved at the times given. An alert's business context is taken from dbt's model when
-    the alert is inserted, with its evidence, and never again.
+    `corrected` alerts are resolved at the times given, `forgotten` ones expire. An alert's business context is
+    taken from dbt's model when the alert is inserted, with its evidence, and never again.
     """
     with transaction(pool, change) as connection:
         _save_incidents(connection, organization_id, incidents, closed_at, locale)
@@ -304,6 +307,10 @@ def save_alerts(
             WHERE a.id = c.id
             """,
             [list(corrected), list(corrected.values())],
+        )
+        connection.execute(
+            "UPDATE analytics.dashboard_alerts SET state = 'expired' WHERE id = ANY (%s::uuid[])",
+            [list(forgotten)],
         )
         _stage(connection, rows)
         # What ends goes first: only one alert of a fingerprint may be open at any moment.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -63,7 +64,19 @@ def rows(pool: ConnectionPool) -> list[tuple]:
 def test_before_the_first_build_there_is_nothing_to_refresh(pool: ConnectionPool, settings: Settings):
     assert refresh(pool, settings) == AlertRefresh()
     build_relations(pool)
-    assert refresh(pool, settings) == AlertRefresh()
+    assert replace(refresh(pool, settings), as_of=None) == AlertRefresh()
+
+
+def test_alerts_of_facts_that_are_gone_do_not_stay_open(business: ConnectionPool, settings: Settings):
+    find_candidate(business, "daily_revenue", 12)
+    refresh(business, settings)
+    forget_candidates(business, "daily_revenue", 12)
+    with business.connection() as connection:
+        connection.execute("TRUNCATE analytics.fct_business_metrics_daily")
+    done = refresh(business, settings)
+    assert (done.expired, done.open, done.corrected) == (1, 0, 0)
+    assert storage.list_alerts(business, "default", open_only=True) == []
+    assert [incident.state for incident in storage.list_incidents(business, "default")] == ["closed"]
 
 
 def test_an_alert_lives_in_business_days(business: ConnectionPool, settings: Settings):

@@ -151,12 +151,13 @@ class StoredAlert:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the table must become: alerts to insert, alerts to bring up to date, and alerts whose days turned
-    out to be no news after all."""
+    """What the table must become: alerts to insert, alerts to bring up to date, alerts whose days turned out to
+    be no news after all, and open alerts of days that nobody can judge any more."""
 
     opened: tuple[tuple[UUID, AlertState], ...]
     continued: tuple[tuple[UUID, AlertState], ...]
     corrected: tuple[UUID, ...]
+    forgotten: tuple[UUID, ...]
 
 
 # ------------------------------------------------------------------------------------------------------ life
@@ -237,9 +238,9 @@ def replay(
 
 
 def reconcile(alerts: Sequence[AlertState], stored: Sequence[StoredAlert], since: date) -> Changes:
-    """How the table becomes what `replay` says, keeping identities: an alert is the stored one of its fingerprint
-    whose days it shares. Stored alerts before `since`, the first day that was judged, are left alone, and so are
-    those a person closed, for as long as what they closed lasts.
+    """How the table becomes what `replay` says, keeping identities: an alert is the stored one of its
+    fingerprint whose days it shares. Stored alerts before `since`, the first day that was judged, can only be
+    forgotten. What a person closed stays closed for as long as it lasts.
     """
     by_fingerprint: dict[str, list[StoredAlert]] = defaultdict(list)
     for row in sorted(stored, key=lambda row: (row.metric_date, row.id)):
@@ -253,12 +254,10 @@ def reconcile(alerts: Sequence[AlertState], stored: Sequence[StoredAlert], since
         matched.add(row.id)
         if row.resolution is not Resolution.CLOSED:
             continued.append((row.id, alert))
-    corrected = [
-        row.id
-        for row in stored
-        if row.id not in matched and row.metric_date >= since and row.resolution not in _SETTLED
-    ]
-    return Changes(tuple(opened), tuple(continued), tuple(corrected))
+    others = [row for row in stored if row.id not in matched]
+    corrected = [row.id for row in others if row.metric_date >= since and row.resolution not in _SETTLED]
+    forgotten = [row.id for row in others if row.metric_date < since and row.phase in OPEN_PHASES]
+    return Changes(tuple(opened), tuple(continued), tuple(corrected), tuple(forgotten))
 
 
 _SETTLED = (Resolution.CORRECTED, Resolution.CLOSED)
