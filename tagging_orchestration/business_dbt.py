@@ -6,6 +6,7 @@ dbt itself keeps out of its logs.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -84,19 +85,33 @@ def ensure_manifest(settings: Settings | None = None, environment: Mapping[str, 
     """
     settings = settings or get_settings()
     manifest = manifest_path(settings)
-    if not manifest.is_file() or manifest.stat().st_mtime < _newest_change():
-        done = subprocess.run(  # noqa: S603 (our own arguments)
-            [*dbt_command(), "parse", "--vars", json.dumps(dbt_vars(settings))],
-            cwd=project_dir(),
-            env=os.environ | (environment or _offline_environment(settings)),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ConfigurationError(f"the dbt project at {project_dir()} does not parse:\n{done.stdout[-2000:]}")
-        manifest.touch()
+    if _is_current(manifest):
+        return manifest
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    with (manifest.parent / "manifest.lock").open("w") as lock:
+        # Several processes may start at once: one parses, the others wait for what it writes.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_current(manifest):
+            _parse(settings, environment or _offline_environment(settings))
+            manifest.touch()
     return manifest
+
+
+def _is_current(manifest: Path) -> bool:
+    return manifest.is_file() and manifest.stat().st_mtime >= _newest_change()
+
+
+def _parse(settings: Settings, environment: Mapping[str, str]) -> None:
+    done = subprocess.run(  # noqa: S603 (our own arguments)
+        [*dbt_command(), "parse", "--vars", json.dumps(dbt_vars(settings))],
+        cwd=project_dir(),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ConfigurationError(f"the dbt project at {project_dir()} does not parse:\n{done.stdout[-2000:]}")
 
 
 def dbt_command() -> list[str]:

@@ -25,6 +25,51 @@ class AlarmRate:
     budget: float
 
 
+@dataclass(frozen=True, slots=True)
+class LastDay:
+    """The last business day that a source of facts has, and how many days ago that is."""
+
+    source: str
+    last_day: date
+    days_ago: int
+
+
+def last_days(pool: ConnectionPool, organization: str) -> list[LastDay]:
+    """The last day of orders, tickets, reviews, visits and stock, where there are any.
+
+    Served by orders_ordered_at, support_tickets_created_at, reviews_created_at, inventory_day and the primary key
+    of sessions.
+    """
+    with pool.connection() as connection, connection.cursor(row_factory=class_row(LastDay)) as cursor:
+        return cursor.execute(
+            """
+            WITH latest (source, day) AS (
+                SELECT 'orders', analytics.business_day(max(o.ordered_at), %(organization)s)
+                FROM raw.orders AS o WHERE o.organization_id = %(organization)s
+                UNION ALL
+                SELECT 'support_tickets', analytics.business_day(max(t.created_at), %(organization)s)
+                FROM raw.support_tickets AS t WHERE t.organization_id = %(organization)s
+                UNION ALL
+                SELECT 'reviews', analytics.business_day(max(r.created_at), %(organization)s)
+                FROM raw.reviews AS r WHERE r.organization_id = %(organization)s
+                UNION ALL
+                SELECT 'sessions', analytics.business_day(max(s.started_at), %(organization)s)
+                FROM raw.sessions AS s WHERE s.organization_id = %(organization)s
+                UNION ALL
+                SELECT 'inventory', max(i.day)
+                FROM raw.inventory AS i WHERE i.organization_id = %(organization)s
+            )
+            SELECT
+                l.source, l.day AS last_day,
+                analytics.business_day(now(), %(organization)s) - l.day AS days_ago
+            FROM latest AS l
+            WHERE l.day IS NOT NULL
+            ORDER BY l.source
+            """,
+            {"organization": organization},
+        ).fetchall()
+
+
 def metrics_without_thresholds(pool: ConnectionPool) -> list[str]:
     """Names of metrics that have no row in metric_thresholds."""
     with pool.connection() as connection:

@@ -10,9 +10,37 @@ from tagging_orchestration.defs.resources import Tagging
 WARN = dg.AssetCheckSeverity.WARN
 ERROR = dg.AssetCheckSeverity.ERROR
 SHOWN = 20
+STALE_DAYS = 2
 # A metric may exceed its budget of false alarms by so much before the detectors count as badly calibrated; real
 # incidents are among the alarms.
 CALIBRATION_FACTOR = 5
+
+
+@dg.asset_check(
+    asset=["raw", "orders"],
+    description="Facts arrive: a source that stopped would look like a quiet business.",
+)
+def facts_are_fresh(tagging: Tagging) -> dg.AssetCheckResult:
+    """The last day of each source of facts against the calendar."""
+    from tagging_orchestration.storage.business_quality import last_days
+
+    project = tagging.project
+    days = last_days(project.pool, project.settings.organization_id)
+    stale = [row for row in days if row.days_ago > STALE_DAYS]
+    if project.settings.business.demo:
+        said = "the simulated shop ends on the last day of its year"
+    else:
+        said = ", ".join(f"{row.source}: {row.days_ago} days ago" for row in stale) or "all sources are fresh"
+    return dg.AssetCheckResult(
+        passed=not stale or project.settings.business.demo,
+        severity=WARN,
+        description=said,
+        metadata={
+            "last_days": table(
+                ["source", "last day", "days ago"], [[r.source, r.last_day, r.days_ago] for r in days]
+            )
+        },
+    )
 
 
 @dg.asset_check(
@@ -169,6 +197,7 @@ def base_independent_of_ai() -> dg.AssetCheckResult:
 
 
 ALL_CHECKS = [
+    facts_are_fresh,
     every_metric_has_thresholds,
     detectors_are_calibrated,
     no_missing_days,

@@ -1,0 +1,163 @@
+"""What the code location of the business offers, as one snapshot, and what every asset must carry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tagging_orchestration.business_dbt import ensure_manifest
+from tagging_orchestration.core.errors import ConfigurationError
+
+GROUPS = {
+    "facts": {
+        "raw/calendar",
+        "raw/customers",
+        "raw/products",
+        "raw/orders",
+        "raw/order_items",
+        "raw/support_tickets",
+        "raw/reviews",
+        "raw/inventory",
+        "raw/sessions",
+        "raw/touched_days",
+        "analytics/computed_days",
+        "analytics/business_profile",
+    },
+    "metrics": {
+        "metric_thresholds",
+        "insight_rules",
+        "recommendation_rules",
+        "calendar",
+        "dim_calendar",
+        "fct_business_metrics_daily",
+        "fct_tag_metrics_daily",
+        "metrics_current",
+        "metric_trends",
+        "ltv_trend",
+        "inventory_overview",
+    },
+    "alerts": {
+        "anomaly_scores",
+        "alerts_threshold",
+        "alerts_trend_anomaly",
+        "business_context",
+        "dashboard_alerts",
+        "risk_forecast",
+    },
+    "insights": {
+        "business_insights",
+        "strategic_recommendations",
+        "snap_business_context",
+        "snap_dashboard_alerts",
+    },
+    "health": {"unified_content", "executive_health_report"},
+}
+CHECKS = {
+    "facts_are_fresh": False,
+    "every_metric_has_thresholds": True,
+    "detectors_are_calibrated": False,
+    "no_missing_days": False,
+    "alert_documents_are_valid": True,
+    "evidence_resolves": True,
+    "unified_content_is_valid": True,
+    "base_independent_of_ai": True,
+}
+# Assets of the other code location.
+ELSEWHERE = {"raw_content", "content_tags", "merged_vocabulary"}
+
+
+@pytest.fixture(scope="module")
+def defs() -> dg.Definitions:
+    """The definitions, over a manifest that is there."""
+    ensure_manifest()
+    from tagging_orchestration.definitions.business import defs
+
+    return defs
+
+
+@pytest.fixture(scope="module")
+def specs(defs: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    """Every asset of the location that is its own."""
+    found = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+    return {name: spec for name, spec in found.items() if name not in ELSEWHERE}
+
+
+def is_step_between(name: str) -> bool:
+    """Staging and intermediate models of dbt: what lies between a fact and a result."""
+    return name.startswith(("stg_", "int_"))
+
+
+def test_assets_and_groups(specs: dict[str, dg.AssetSpec]):
+    groups: dict[str, set[str]] = {}
+    for name, spec in specs.items():
+        if not is_step_between(name):
+            groups.setdefault(spec.group_name or "", set()).add(name)
+    assert groups == GROUPS
+
+
+def test_every_asset_says_what_it_is(specs: dict[str, dg.AssetSpec]):
+    for name, spec in specs.items():
+        assert spec.description, name
+        assert spec.owners, name
+        assert spec.kinds, name
+        if "external" not in spec.metadata and name not in GROUPS["facts"]:
+            assert spec.code_version, name
+
+
+def test_the_lineage_leads_from_facts_and_tags_to_the_report(specs: dict[str, dg.AssetSpec]):
+    upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs.items()}
+
+    def behind(name: str) -> set[str]:
+        return upstream.get(name, set()).union(*(behind(parent) for parent in upstream.get(name, set())))
+
+    everything = behind("executive_health_report")
+    assert everything >= {
+        "raw/orders",
+        "raw/support_tickets",
+        "content_tags",
+        "anomaly_scores",
+        "business_context",
+    }
+    assert not {name for name in everything if "enhancement" in name or name.startswith("ai")}
+
+
+def test_checks(defs: dg.Definitions):
+    ours = {spec.name: spec.blocking for check in defs.asset_checks or [] for spec in check.check_specs}
+    assert ours == CHECKS
+    of_dbt = {key.name for key in defs.resolve_asset_graph().asset_check_keys} - set(ours)
+    for mart in ("metrics_current", "alerts_threshold", "business_context", "business_insights"):
+        assert {name for name in of_dbt if name.startswith(f"unique_grain_{mart}_")}, mart
+
+
+def test_jobs_schedules_and_sensors(defs: dg.Definitions):
+    repository = defs.get_repository_def()
+    jobs = {name for name in repository.job_names if not name.startswith("__")}
+    assert jobs == {"load_business_facts", "refresh_alerts", "refresh_business", "notify_incidents"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"hourly_facts", "refresh_alerts_when_due"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"new_critical_alert_sensor"}
+
+
+def test_the_location_loads_in_a_fresh_interpreter_without_models(tmp_path: Path, defs: dg.Definitions):
+    program = (
+        "import sys\n"
+        "from tagging_orchestration.definitions.business import defs\n"
+        "print([name for name in ('torch', 'pandas', 'statsmodels', 'sklearn') if name in sys.modules])"
+    )
+    environment = {**os.environ, "TAGGING_HOME": str(tmp_path / "home")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+    assert not (tmp_path / "home").exists(), "loading definitions must not start a server or write files"
+
+
+def test_without_a_manifest_the_location_says_what_to_do(monkeypatch: pytest.MonkeyPatch, defs: dg.Definitions):
+    from tagging_orchestration.defs.business import dbt
+
+    monkeypatch.setattr(dbt, "manifest_path", lambda: Path("/nowhere/manifest.json"))
+    with pytest.raises(ConfigurationError, match="tagging init"):
+        dbt.manifest()
