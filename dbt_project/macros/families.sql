@@ -19,9 +19,9 @@
          "first_day": "SELECT min(least(delivered_on, promised_on + 1)) FROM " ~ ref("stg_orders")
              ~ " WHERE promised_on IS NOT NULL",
          "reads": [{"source": "orders", "from": 0, "to": var("promise_days") | int + 1}]},
-        {"name": "completion", "first_day": first_order, "starts": completion,
-         "reads": [{"source": "orders", "from": 0, "to": 0},
-                   {"source": "orders", "from": completion, "to": completion}]},
+        {"name": "completion", "first_day": first_order, "starts": completion + 6,
+         "reads": [{"source": "orders", "from": 0, "to": 6},
+                   {"source": "orders", "from": completion, "to": completion + 6}]},
         {"name": "open_orders", "first_day": first_order, "starts": completion,
          "reads": [{"source": "orders", "from": 0, "to": completion}]},
         {"name": "active_customers", "first_day": first_order ~ " WHERE customer_id IS NOT NULL", "starts": 29,

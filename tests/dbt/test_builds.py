@@ -121,6 +121,20 @@ def test_pending_orders_have_neither_arrived_nor_failed(built: Business):
     }
 
 
+def test_completion_is_of_the_orders_settled_in_seven_days(built: Business):
+    settled, completed = defaultdict(int), defaultdict(int)
+    for order in built.orders:
+        arrived = order.delivered_at.astimezone(order.at.tzinfo).date() if order.delivered_at else None
+        day = min(arrived or date.max, order.day + timedelta(days=30)) if order.is_sale else order.day
+        settled[day] += 1
+        completed[day] += order.is_sale and arrived == day
+    found = series(built, "order_completion_rate")
+    assert list(found) == ALL_DAYS[36:]
+    for day, value in found.items():
+        week = [day - timedelta(days=number) for number in range(7)]
+        assert value == pytest.approx(sum(completed[d] for d in week) / sum(settled[d] for d in week), abs=1e-4)
+
+
 def test_a_wrong_price_stands_out(built: Business):
     found = series(built, "price_deviation", f"product:{POT}")
     assert found[PRICE_ERROR] in (0.9, None)
@@ -200,7 +214,7 @@ def test_a_late_fact_computes_its_days_and_no_others(changeable: Business):
     assert ("return_rate", "all", order.day) in values
     assert ("order_completion_rate", "all", arrived) in values
     assert {day for _, _, day in values if day not in (order.day, arrived)} <= {
-        day for day in ALL_DAYS if arrived and arrived < day <= arrived + timedelta(days=14)
+        day for day in ALL_DAYS if arrived and arrived < day <= arrived + timedelta(days=20)
     }
 
     changeable.dbt("build", "--select", "tag:metrics", "--full-refresh")

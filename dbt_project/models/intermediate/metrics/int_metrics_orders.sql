@@ -57,27 +57,35 @@ promised AS (
 ),
 
 -- An order's outcome is known when it is delivered, cancelled or not paid, at the latest when it took too long.
+outcomes AS (
+    SELECT
+        CASE
+            WHEN NOT is_sale THEN ordered_on
+            ELSE least(
+                coalesce(delivered_on, CASE WHEN status IN ('delivered', 'returned') THEN ordered_on END),
+                ordered_on + {{ var('completion_days') }}
+            )
+        END AS settled_on,
+        count(*) AS settled,
+        count(*) FILTER (
+            WHERE is_sale
+            AND status <> 'returned'
+            AND coalesce(delivered_on, CASE WHEN status = 'delivered' THEN ordered_on END)
+            <= ordered_on + {{ var('completion_days') }}
+        ) AS completed
+    FROM {{ ref('stg_orders') }}
+    WHERE {{ not_before_due('ordered_at', 'completion', var('completion_days') + 6) }}
+    GROUP BY settled_on
+),
+
+-- Seven days: where nothing is delivered at weekends, only what failed is settled then.
 settled AS (
     SELECT
         d.metric_date,
-        count(o.order_id) AS settled,
-        count(*) FILTER (
-            WHERE o.is_sale
-            AND o.status <> 'returned'
-            AND coalesce(o.delivered_on, CASE WHEN o.status = 'delivered' THEN o.ordered_on END)
-            <= o.ordered_on + {{ var('completion_days') }}
-        ) AS completed
+        coalesce(sum(o.settled), 0) AS settled,
+        coalesce(sum(o.completed), 0) AS completed
     FROM {{ days_due('completion') }} AS d
-    LEFT JOIN {{ ref('stg_orders') }} AS o
-        ON
-            d.metric_date = CASE
-                WHEN NOT o.is_sale THEN o.ordered_on
-                ELSE least(
-                    coalesce(o.delivered_on, CASE WHEN o.status IN ('delivered', 'returned') THEN o.ordered_on END),
-                    o.ordered_on + {{ var('completion_days') }}
-                )
-            END
-            AND {{ not_before_due('o.ordered_at', 'completion', var('completion_days')) }}
+    LEFT JOIN outcomes AS o ON o.settled_on BETWEEN d.metric_date - 6 AND d.metric_date
     GROUP BY d.metric_date
 ),
 
