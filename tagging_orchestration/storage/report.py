@@ -107,7 +107,7 @@ class _Reader:
             series=series,
             alerts=alerts,
             incidents=self.incidents(as_of),
-            samples=self.samples(alerts),
+            samples=self.samples(alerts, as_of),
             insights=self.insights() if concluded else (),
             recommendations=self.recommendations() if concluded else (),
             forecasts=() if past else self.forecasts(as_of),
@@ -337,8 +337,8 @@ class _Reader:
             for row in found
         )
 
-    def samples(self, alerts: Sequence[Alert]) -> dict[int, SampleText]:
-        """The contents that the evidence of open alerts names."""
+    def samples(self, alerts: Sequence[Alert], as_of: date) -> dict[int, SampleText]:
+        """The contents that the evidence of open alerts names, as far as they were there on the day."""
         wanted = {
             number
             for alert in alerts
@@ -353,9 +353,12 @@ class _Reader:
                 c.id, c.source, c.external_id, c.content_type, c.title, left(c.body, %(characters)s) AS body,
                 analytics.business_day(c.created_at, c.organization_id) AS day
             FROM tagging.contents AS c
-            WHERE c.id = ANY (%(ids)s::bigint[]) AND c.deleted_at IS NULL
+            WHERE
+                c.id = ANY (%(ids)s::bigint[]) AND c.deleted_at IS NULL
+                AND analytics.business_day(c.created_at, c.organization_id) <= %(as_of)s
             """,
             ids=sorted(wanted),
+            as_of=as_of,
             characters=SAMPLE_CHARACTERS,
         )
         return {

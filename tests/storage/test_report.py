@@ -53,8 +53,16 @@ def test_metrics_have_their_last_value_trend_and_days(business: ConnectionPool):
 
 
 def test_open_alerts_come_with_evidence_and_the_texts_it_names(business: ConnectionPool):
-    sample, deleted = add_contents(business, "沒有人回信", "gone")
-    run(business, ("UPDATE tagging.contents SET deleted_at = now() WHERE id = %s", [deleted]))
+    sample, deleted, later = add_contents(business, "沒有人回信", "gone", "written later")
+    run(
+        business,
+        ("UPDATE tagging.contents SET created_at = %s", [f"{AS_OF} 23:00+08"]),
+        ("UPDATE tagging.contents SET deleted_at = now() WHERE id = %s", [deleted]),
+        (
+            "UPDATE tagging.contents SET created_at = %s WHERE id = %s",
+            [f"{AS_OF + timedelta(days=1)} 00:00+08", later],
+        ),
+    )
     evidence = {
         "top_tags": [
             {
@@ -64,7 +72,7 @@ def test_open_alerts_come_with_evidence_and_the_texts_it_names(business: Connect
                 "baseline": 1,
                 "lift": 12.0,
                 "q_value": 0.01,
-                "sample_ids": [sample, deleted],
+                "sample_ids": [sample, deleted, later],
             }
         ],
         "top_rows": [{"table": "raw.support_tickets", "id": "T-1", "why": "slow", "why_zh": "過慢"}],
