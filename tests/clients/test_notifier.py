@@ -7,7 +7,10 @@ import logging
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 from uuid import UUID
 
@@ -63,6 +66,36 @@ def test_a_webhook_gets_the_notice(hook: Hook, monkeypatch: pytest.MonkeyPatch):
     notifier(monkeypatch, f"json://127.0.0.1:{hook.port}/{SECRET}").deliver("hook", NOTICE)
     (message,) = hook.got
     assert (message["title"], message["message"], message["type"]) == (NOTICE.title, NOTICE.body, "failure")
+
+
+class Mailbox(StreamRequestHandler):
+    """As much of SMTP as one message needs."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 ready\r\n")
+        while line := self.rfile.readline():
+            verb = line.split()[0].upper()
+            if verb == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = iter(self.rfile.readline, b".\r\n")
+                self.server.letters.append(message_from_bytes(b"".join(lines), policy=default))  # pyright: ignore[reportAttributeAccessIssue]
+            self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 fine\r\n")
+            if verb == b"QUIT":
+                break
+
+
+def test_a_mailbox_gets_the_notice(monkeypatch: pytest.MonkeyPatch):
+    with ThreadingTCPServer(("127.0.0.1", 0), Mailbox) as server:
+        server.letters = []  # pyright: ignore[reportAttributeAccessIssue]
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"mailto://127.0.0.1:{server.server_address[1]}?from=shop@a.example&to=mei@b.example"
+        notifier(monkeypatch, url).deliver("hook", NOTICE)
+        server.shutdown()
+        thread.join()
+    (letter,) = server.letters  # pyright: ignore[reportAttributeAccessIssue]
+    assert (letter["To"], letter["Subject"]) == ("mei@b.example", NOTICE.title)
+    assert "付款失敗率為 40%" in letter.get_body(("plain", "html")).get_content()
 
 
 def test_a_failure_says_why_and_keeps_the_address(
