@@ -25,6 +25,8 @@ Direction = Literal["up", "down", "none"]
 
 # An excursion that was an alarm ends when its surprise is below this part of the threshold.
 STILL_STRANGE = 0.7
+# The mean of a week and less is news only while the day itself lies this far on the same side.
+TODAY_TOO = 0.5
 # Means of so many days and more are drifts, of fewer shifts.
 DRIFT_DAYS = 14
 
@@ -128,7 +130,9 @@ def _judgement(
     direction: Direction = "none" if missing or not score else "up" if found.sign[place] > 0 else "down"
     kind: Kind = "none"
     goes_on = before is not None and before.is_anomaly and before.direction == direction
-    if score >= threshold:
+    if 1 < width < DRIFT_DAYS and found.alone[place] * found.sign[place] < TODAY_TOO:
+        kind = "none"
+    elif score >= threshold:
         if before and goes_on and before.kind in ("shift", "drift"):
             kind = before.kind
         elif missing:

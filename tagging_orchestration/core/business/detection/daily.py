@@ -37,8 +37,8 @@ LEAST_AMOUNT_NOISE = 0.05
 
 # Where the surprises of ordinary days lie: their 90 % quantile and how much each factor e of rarity adds.
 USUAL_QUANTILE = 0.9
-USUAL_SURPRISE = 2.3
-USUAL_GROWTH = 0.7
+USUAL_SURPRISE = 2.25
+USUAL_GROWTH = 0.6
 # So many days of a series' own surprises weigh as much as what is usual.
 PRIOR_DAYS = 60
 MEMORY_DAYS = 365
@@ -146,6 +146,7 @@ def _compare(
     absent = missing_surprise(values, weekly)
     missing = np.isnan(values) & (seen >= least_history)
     score = np.where(missing, absent, score)
+    threshold = np.where(missing, stats.norm.isf(alarms_a_day), threshold)
 
     expected, lower, upper = (
         _unscaled(middle + side * threshold * today_noise, kind, roots) for side in (0.0, -1.0, 1.0)

@@ -10,16 +10,18 @@ An excursion is told once, when it begins: whoever was told needs no second aler
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from math import isnan, log10
 
 import numpy as np
 from scipy.signal import lfilter
 
 from tagging_orchestration.core.business.detection.windows import Array
 
-# Widths, in measurements, of the means and of the spreads that are compared with the past.
+# Widths, in measurements, of the means and the spreads that are compared with the past.
 LEVEL_WIDTHS = (6, 12, 36)
 SPREAD_WIDTHS = (12, 36, 96)
 CALM_WIDTH = 36
+CALM_WEIGHT = 3
 DAILY_WIDTH = 12
 # Weight of the newest value in the level and the scale of differences to the day before.
 DAILY_MEMORY = 0.002
@@ -37,10 +39,13 @@ def stream_surprises(times: Array, values: Array) -> Array:
     """
     if len(values) <= WARM_UP:
         return np.zeros(len(values))
+    values = _filled(values)
     total = np.zeros(len(values))
-    for statistic in _statistics(times, _filled(values)):
+    for statistic in _statistics(times, values):
         total += rarity(statistic)
-    return rarity(total)
+    # A stream gone quiet shows in nothing else: alone it must weigh as much as several that agree.
+    total = np.maximum(total, CALM_WEIGHT * rarity(-_log_spread(values, CALM_WIDTH)))
+    return rarity(np.where(np.arange(len(values)) < WARM_UP, np.nan, total))
 
 
 def excursions(surprise: Array) -> Array:
@@ -55,44 +60,46 @@ def excursions(surprise: Array) -> Array:
 
 
 def rarity(statistic: Array) -> Array:
-    """Minus the decimal logarithm of the share of earlier values that were as high, 0 during the warm-up.
+    """Minus the decimal logarithm of the share of earlier values that were as high, 0 for the first ones and NaN.
 
     Beyond all earlier values, every ten times their distance from the highest hundredth adds 1.
     """
     past: list[float] = []
     result = np.zeros(len(statistic))
     for moment, value in enumerate(statistic.tolist()):
-        if moment >= WARM_UP:
+        if isnan(value):
+            continue
+        count = len(past)
+        if count >= WARM_UP:
             place = bisect_left(past, value)
-            result[moment] = -np.log10((moment - place + 0.5) / (moment + 1))
-            if place == moment:
+            result[moment] = -log10((count - place + 0.5) / (count + 1))
+            if place == count:
                 highest = past[-1]
-                reach = highest - past[-max(1, moment // 100)] + 1e-3 * abs(highest) + 1e-12
-                result[moment] += np.log10(1 + (value - highest) / reach)
+                reach = highest - past[-max(1, count // 100)] + 1e-3 * abs(highest) + 1e-12
+                result[moment] += log10(1 + (value - highest) / reach)
         insort(past, value)
     return result
 
 
 def _statistics(times: Array, values: Array) -> list[Array]:
     """What is looked at, each the stranger the higher."""
-    start = values[:WARM_UP]
-    crumb = 1e-6 * (1 + np.abs(start).mean())
-    steady = values - start.mean()
-
+    crumb = _crumb(values)
+    steady = values - values[:WARM_UP].mean()
     levels = [np.abs(_against_all(_mean(steady, width), crumb)) for width in LEVEL_WIDTHS]
-    spreads = {width: np.log(_spread(steady, width) + crumb) for width in {*SPREAD_WIDTHS, CALM_WIDTH}}
+    spreads = [_log_spread(values, width) for width in SPREAD_WIDTHS]
 
     step = np.median(np.diff(times[:WARM_UP]).astype("timedelta64[s]").astype(float))
     day = max(1, round(86400 / max(step, 1.0)))
     recent = _mean(steady, DAILY_WIDTH)
-    change = np.zeros(len(values))
-    change[day:] = recent[day:] - recent[:-day]
-    return [
-        *levels,
-        *(spreads[width] for width in SPREAD_WIDTHS),
-        -spreads[CALM_WIDTH],
-        np.abs(_against_recent(change, DAILY_MEMORY, crumb)),
-    ]
+    change = np.full(len(values), np.nan)
+    if day < len(values):
+        change[day:] = np.abs(_against_recent(recent[day:] - recent[:-day], DAILY_MEMORY, crumb))
+    return [*levels, *spreads, change]
+
+
+def _crumb(values: Array) -> float:
+    """A difference too small to mean anything."""
+    return 1e-6 * float(np.abs(values[:WARM_UP]).mean()) + 1e-12
 
 
 def _filled(values: Array) -> Array:
@@ -109,9 +116,11 @@ def _mean(values: Array, width: int) -> Array:
     return (total[place] - total[place - count]) / count
 
 
-def _spread(values: Array, width: int) -> Array:
-    """Standard deviation of the last `width` values."""
-    return np.sqrt(np.maximum(_mean(values**2, width) - _mean(values, width) ** 2, 0.0))
+def _log_spread(values: Array, width: int) -> Array:
+    """Logarithm of the standard deviation of the last `width` values."""
+    steady = values - values[:WARM_UP].mean()
+    variance = _mean(steady**2, width) - _mean(steady, width) ** 2
+    return np.log(np.sqrt(np.maximum(variance, 0.0)) + _crumb(values))
 
 
 def _against_all(values: Array, crumb: float) -> Array:
