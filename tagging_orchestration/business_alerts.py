@@ -130,40 +130,29 @@ def refresh_alerts(pool: ConnectionPool, settings: Settings, change: ChangeConte
     Days count, not runs: a year found at once gives the alerts that a year of daily refreshes gives. An alert
     whose days turn out to be no news, because facts were corrected, is resolved as `corrected`.
     """
-    organization = settings.organization_id
+    organization, locale = settings.organization_id, settings.business.locale
     rules = LifeRules(settings.business.alert_hours)
     judged = load_judged(pool, organization, rules)
     if judged is None:
         return AlertRefresh()
-    stored = load_known(pool, organization)
+    known = {row.stored.id: row for row in load_known(pool, organization)}
     alerts = replay(judged.candidates, judged.known_days, judged.as_of, rules)
-    changes = reconcile(alerts, [known.stored for known in stored], judged.first_day)
-    known = {row.stored.id: row for row in stored}
+    changes = reconcile(alerts, [row.stored for row in known.values()], judged.first_day)
     evidence = gather_evidence(pool, organization, _requests(changes, known), judged.as_of)
-    incidents = group(_incident_alerts(changes, known, evidence, judged))
-    zone = ZoneInfo(judged.timezone)
-    rows = _rows(changes, known, evidence, incidents, judged, rules, settings.business.locale)
-    closed_at = {
-        incident.id: day_end(incident.closed_on, zone) for incident in incidents if incident.closed_on is not None
-    }
-    corrected = dict.fromkeys(changes.corrected, day_end(judged.as_of, zone))
+    work = _Work(judged, rules, known, changes, evidence)
+    incidents = group(work.incident_alerts())
     save_alerts(
         pool,
         organization,
-        rows,
-        corrected,
-        changes.forgotten,
-        incidents,
-        closed_at,
-        settings.business.locale,
-        change,
+        work.rows(incidents, locale),
+        corrected=dict.fromkeys(changes.corrected, work.day_end(judged.as_of)),
+        forgotten=changes.forgotten,
+        incidents=incidents,
+        closed_at={incident.id: work.day_end(incident.closed_on) for incident in incidents if incident.closed_on},
+        locale=locale,
+        change=change,
     )
-    return _counted(changes, known, incidents, judged.as_of)
-
-
-def day_end(day: date, zone: ZoneInfo) -> datetime:
-    """The moment at which a business day is over."""
-    return datetime.combine(day + timedelta(days=1), time(), zone)
+    return work.counted(incidents)
 
 
 def _requests(changes: Changes, known: Mapping[UUID, KnownAlert]) -> list[EvidenceRequest]:
@@ -186,151 +175,140 @@ def _requests(changes: Changes, known: Mapping[UUID, KnownAlert]) -> list[Eviden
     ]
 
 
-def _incident_alerts(
-    changes: Changes,
-    known: Mapping[UUID, KnownAlert],
-    evidence: Mapping[UUID, AlertEvidence],
-    judged: Judged,
-) -> list[IncidentAlert]:
-    """All alerts as grouping sees them. Corrected ones were no alerts; where nothing else is left of an incident,
-    they stand for it, so that it is closed."""
-    alerts = []
-    for id, alert in (*changes.opened, *changes.continued):
-        row = known.get(id)
-        causes = causes_of(evidence[id].document()["top_tags"]) if id in evidence else row.causes if row else ()
-        last = alert.last
-        alerts.append(
-            IncidentAlert(
-                id,
-                last.metric_name,
-                last.dimension,
-                last.severity,
-                _priority(alert, judged),
-                _good_news(alert, judged),
-                alert.first.metric_date,
-                last.metric_date,
-                alert.ended_on,
-                *_names(last.metric_name, last.dimension_label, judged),
-                last.title_en,
-                last.title_zh,
-                causes,
-                row.incident_id if row else None,
-            )
-        )
-    changed = {alert.id for alert in alerts}
-    others = [row for id, row in known.items() if id not in changed]
-    corrected, forgotten = set(changes.corrected), set(changes.forgotten)
-    valid = [row for row in others if row.stored.id not in corrected and not _is_corrected(row)]
-    populated = {alert.incident_id for alert in alerts} | {row.incident_id for row in valid}
-    emptied = [row for row in others if row not in valid and row.incident_id not in populated]
-    for row in (*valid, *emptied):
-        words = judged.metrics[row.metric_name]
-        alerts.append(
-            IncidentAlert(
-                row.stored.id,
-                row.metric_name,
-                row.dimension,
-                row.severity,
-                row.priority,
-                is_good_news(row.direction, words.is_higher_better),
-                row.stored.metric_date,
-                row.stored.last_metric_date,
-                row.ended_on or (judged.as_of if row in emptied or row.stored.id in forgotten else None),
-                *_names(row.metric_name, row.dimension_label, judged),
-                row.title_en,
-                row.title_zh,
-                row.causes,
-                row.incident_id,
-            )
-        )
-    return alerts
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One refresh: what was judged, what the table knew, what must change, and the evidence gathered."""
 
+    judged: Judged
+    rules: LifeRules
+    known: Mapping[UUID, KnownAlert]
+    changes: Changes
+    evidence: Mapping[UUID, AlertEvidence]
 
-def _is_corrected(row: KnownAlert) -> bool:
-    return row.stored.resolution is Resolution.CORRECTED
+    def day_end(self, day: date) -> datetime:
+        """The moment at which a business day is over."""
+        return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self.judged.timezone))
 
+    def incident_alerts(self) -> list[IncidentAlert]:
+        """All alerts as grouping sees them. Corrected ones were no alerts; where nothing else is left of an
+        incident, they stand for it, so that it is closed."""
+        living = [self._living(id, alert) for id, alert in (*self.changes.opened, *self.changes.continued)]
+        changed = {alert.id for alert in living}
+        others = [row for id, row in self.known.items() if id not in changed]
+        valid = [row for row in others if not self._is_corrected(row)]
+        populated = {alert.incident_id for alert in living} | {row.incident_id for row in valid}
+        emptied = [row for row in others if self._is_corrected(row) and row.incident_id not in populated]
+        return [*living, *(self._stored(row) for row in (*valid, *emptied))]
 
-def _rows(
-    changes: Changes,
-    known: Mapping[UUID, KnownAlert],
-    evidence: Mapping[UUID, AlertEvidence],
-    incidents: Sequence[Incident],
-    judged: Judged,
-    rules: LifeRules,
-    locale: str,
-) -> list[AlertRow]:
-    zone = ZoneInfo(judged.timezone)
-    incident_of = {alert.id: incident.id for incident in incidents for alert in incident.alerts}
-    rows = []
-    for id, alert in (*changes.opened, *changes.continued):
-        last = alert.last
-        is_resolved = alert.phase is Phase.RESOLVED and alert.ended_on is not None
-        rows.append(
+    def rows(self, incidents: Sequence[Incident], locale: str) -> list[AlertRow]:
+        """The rows of alerts that are new or go on."""
+        incident_of = {alert.id: incident.id for incident in incidents for alert in incident.alerts}
+        return [
             AlertRow(
                 id=id,
                 first=alert.first,
-                last=last,
+                last=alert.last,
                 phase=alert.phase,
                 occurrences=alert.occurrences,
                 quiet_days=alert.quiet_days,
-                priority=_priority(alert, judged),
-                title=last.title_zh if locale == "zh-Hant" else last.title_en,
-                message=last.message_zh if locale == "zh-Hant" else last.message_en,
-                detected_at=day_end(alert.first.metric_date, zone),
-                last_seen_at=day_end(last.metric_date, zone),
-                expires_at=day_end(alert.known_on, zone) + timedelta(hours=rules.alert_hours),
-                resolved_at=day_end(alert.ended_on, zone) if is_resolved and alert.ended_on else None,
-                resolution=Resolution.RECOVERED if is_resolved else None,
+                priority=self._priority(alert),
+                title=alert.last.title_zh if locale == "zh-Hant" else alert.last.title_en,
+                message=alert.last.message_zh if locale == "zh-Hant" else alert.last.message_en,
+                detected_at=self.day_end(alert.first.metric_date),
+                last_seen_at=self.day_end(alert.last.metric_date),
+                expires_at=self.day_end(alert.known_on) + timedelta(hours=self.rules.alert_hours),
+                resolved_at=self.day_end(alert.resolved_on) if alert.resolved_on else None,
+                resolution=Resolution.RECOVERED if alert.resolved_on else None,
                 incident_id=incident_of[id],
-                evidence=evidence[id].document() if id in evidence else None,
+                evidence=self.evidence[id].document() if id in self.evidence else None,
             )
-        )
-    return rows
+            for id, alert in (*self.changes.opened, *self.changes.continued)
+        ]
 
+    def counted(self, incidents: Sequence[Incident]) -> AlertRefresh:
+        """What the refresh did, in figures."""
+        opened, continued = self.changes.opened, self.changes.continued
+        before = {id: row.stored for id, row in self.known.items()}
+        had = {row.incident_id for row in self.known.values()}
+        open_before = {row.incident_id for row in self.known.values() if row.stored.phase in OPEN_PHASES}
 
-def _priority(alert: AlertState, judged: Judged) -> str:
-    last = alert.last
-    share = judged.affected_shares.get((last.metric_name, last.dimension, last.metric_date))
-    return priority(last.severity, _good_news(alert, judged), share)
+        def ended(phase: Phase) -> int:
+            new = sum(alert.phase is phase for _, alert in opened)
+            return new + sum(alert.phase is phase and before[id].phase is not phase for id, alert in continued)
 
-
-def _good_news(alert: AlertState, judged: Judged) -> bool | None:
-    return is_good_news(alert.last.direction, judged.metrics[alert.last.metric_name].is_higher_better)
-
-
-def _names(metric_name: str, label: str, judged: Judged) -> tuple[str, str]:
-    """What people call a metric, with its dimension, in English and Chinese."""
-    words = judged.metrics[metric_name]
-    if not label:
-        return words.display_name, words.display_name_zh
-    return f"{words.display_name} ({label})", f"{words.display_name_zh}（{label}）"
-
-
-def _counted(
-    changes: Changes, known: Mapping[UUID, KnownAlert], incidents: Sequence[Incident], as_of: date
-) -> AlertRefresh:
-    def ended(phase: Phase) -> int:
-        new = sum(alert.phase is phase for _, alert in changes.opened)
-        return new + sum(
-            alert.phase is phase and known[id].stored.phase is not phase for id, alert in changes.continued
+        return AlertRefresh(
+            as_of=self.judged.as_of,
+            new=len(opened),
+            seen=sum(alert.occurrences > before[id].occurrences for id, alert in continued),
+            resolved=ended(Phase.RESOLVED),
+            expired=ended(Phase.EXPIRED) + len(self.changes.forgotten),
+            corrected=len(self.changes.corrected),
+            open=sum(alert.is_open for _, alert in (*opened, *continued)),
+            incidents_opened=sum(incident.id not in had for incident in incidents),
+            incidents_closed=sum(
+                incident.closed_on is not None and (incident.id not in had or incident.id in open_before)
+                for incident in incidents
+            ),
         )
 
-    had = {row.incident_id for row in known.values()}
-    open_before = {row.incident_id for row in known.values() if row.stored.phase in OPEN_PHASES}
-    return AlertRefresh(
-        as_of=as_of,
-        new=len(changes.opened),
-        seen=sum(alert.occurrences > known[id].stored.occurrences for id, alert in changes.continued),
-        resolved=ended(Phase.RESOLVED),
-        expired=ended(Phase.EXPIRED) + len(changes.forgotten),
-        corrected=len(changes.corrected),
-        open=sum(alert.is_open for _, alert in (*changes.opened, *changes.continued)),
-        incidents_opened=sum(incident.id not in had for incident in incidents),
-        incidents_closed=sum(
-            incident.closed_on is not None and (incident.id not in had or incident.id in open_before)
-            for incident in incidents
-        ),
-    )
+    def _living(self, id: UUID, alert: AlertState) -> IncidentAlert:
+        row, last = self.known.get(id), alert.last
+        causes = row.causes if row else ()
+        if id in self.evidence:
+            causes = causes_of(self.evidence[id].document()["top_tags"])
+        return IncidentAlert(
+            id,
+            last.metric_name,
+            last.dimension,
+            last.severity,
+            self._priority(alert),
+            self._is_good_news(last.metric_name, last.direction),
+            alert.first.metric_date,
+            last.metric_date,
+            alert.ended_on,
+            *self._names(last.metric_name, last.dimension_label),
+            last.title_en,
+            last.title_zh,
+            causes,
+            row.incident_id if row else None,
+        )
+
+    def _stored(self, row: KnownAlert) -> IncidentAlert:
+        is_over = self._is_corrected(row) or row.stored.id in self.changes.forgotten
+        return IncidentAlert(
+            row.stored.id,
+            row.metric_name,
+            row.dimension,
+            row.severity,
+            row.priority,
+            self._is_good_news(row.metric_name, row.direction),
+            row.stored.metric_date,
+            row.stored.last_metric_date,
+            row.ended_on or (self.judged.as_of if is_over else None),
+            *self._names(row.metric_name, row.dimension_label),
+            row.title_en,
+            row.title_zh,
+            row.causes,
+            row.incident_id,
+        )
+
+    def _is_corrected(self, row: KnownAlert) -> bool:
+        return row.stored.id in self.changes.corrected or row.stored.resolution is Resolution.CORRECTED
+
+    def _priority(self, alert: AlertState) -> str:
+        last = alert.last
+        share = self.judged.affected_shares.get((last.metric_name, last.dimension, last.metric_date))
+        return priority(last.severity, self._is_good_news(last.metric_name, last.direction), share)
+
+    def _is_good_news(self, metric_name: str, direction: str) -> bool | None:
+        return is_good_news(direction, self.judged.metrics[metric_name].is_higher_better)
+
+    def _names(self, metric_name: str, label: str) -> tuple[str, str]:
+        """What people call a metric, with its dimension, in English and Chinese."""
+        words = self.judged.metrics[metric_name]
+        if not label:
+            return words.display_name, words.display_name_zh
+        return f"{words.display_name} ({label})", f"{words.display_name_zh}（{label}）"
 
 
 # ---------------------------------------------------------------------------------------------- notifications

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -284,8 +284,9 @@ def save_alerts(
     pool: ConnectionPool,
     organization_id: str,
     rows: Sequence[AlertRow],
+    *,
     corrected: Mapping[UUID, datetime],
-    forgotten: Sequence[UUID],
+    forgotten: Collection[UUID],
     incidents: Sequence[Incident],
     closed_at: Mapping[UUID, datetime],
     locale: str,

@@ -135,6 +135,11 @@ class AlertState:
         """Whether the alert still stands."""
         return self.phase in OPEN_PHASES
 
+    @property
+    def resolved_on(self) -> date | None:
+        """The day on which the value was back inside for good; None unless the alert is resolved."""
+        return self.ended_on if self.phase is Phase.RESOLVED else None
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
@@ -156,8 +161,8 @@ class Changes:
 
     opened: tuple[tuple[UUID, AlertState], ...]
     continued: tuple[tuple[UUID, AlertState], ...]
-    corrected: tuple[UUID, ...]
-    forgotten: tuple[UUID, ...]
+    corrected: frozenset[UUID]
+    forgotten: frozenset[UUID]
 
 
 # ------------------------------------------------------------------------------------------------------ life
@@ -257,7 +262,7 @@ def reconcile(alerts: Sequence[AlertState], stored: Sequence[StoredAlert], since
     others = [row for row in stored if row.id not in matched]
     corrected = [row.id for row in others if row.metric_date >= since and row.resolution not in _SETTLED]
     forgotten = [row.id for row in others if row.metric_date < since and row.phase in OPEN_PHASES]
-    return Changes(tuple(opened), tuple(continued), tuple(corrected), tuple(forgotten))
+    return Changes(tuple(opened), tuple(continued), frozenset(corrected), frozenset(forgotten))
 
 
 _SETTLED = (Resolution.CORRECTED, Resolution.CLOSED)

@@ -179,14 +179,14 @@ def test_corrected_facts_correct_alerts_and_keep_what_still_stands():
 def test_alerts_before_the_first_judged_day_are_forgotten_and_closed_ones_left_alone():
     (alert,) = life(5, 6, until=6)
     row = StoredAlert(alert.id, alert.fingerprint, day(5), day(6), Phase.ACTIVE, 2)
-    assert reconcile([], [row], day(5)).corrected == (alert.id,)
+    assert reconcile([], [row], day(5)).corrected == {alert.id}
     too_old = reconcile([], [row], day(10))
-    assert (too_old.corrected, too_old.forgotten) == ((), (alert.id,))
-    assert reconcile([], [replace(row, phase=Phase.EXPIRED)], day(10)).forgotten == ()
+    assert (too_old.corrected, too_old.forgotten) == (set(), {alert.id})
+    assert reconcile([], [replace(row, phase=Phase.EXPIRED)], day(10)).forgotten == set()
     closed = replace(row, phase=Phase.RESOLVED, resolution=Resolution.CLOSED)
     (longer,) = life(5, 6, 7, until=7)
     changes = reconcile([longer], [closed], day(1))
-    assert (changes.opened, changes.continued, changes.corrected) == ((), (), ())
+    assert (changes.opened, changes.continued, changes.corrected) == ((), (), set())
 
 
 @pytest.mark.parametrize(
