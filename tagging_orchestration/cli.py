@@ -12,6 +12,7 @@ import click
 from tagging_orchestration.commands import (
     alerts,
     content,
+    dbt,
     doctor,
     experiment,
     feedback,
@@ -130,7 +131,7 @@ main.section(
     vocabulary.vocabulary,
     tag_file.tag_file,
 )
-main.section("Business", alerts.alerts, metrics.metrics, report.report)
+main.section("Business", alerts.alerts, metrics.metrics, report.report, dbt.dbt)
 main.section("Learn", feedback.feedback, feedback.review, models.models, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)
 
