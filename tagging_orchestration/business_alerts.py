@@ -260,7 +260,7 @@ class _Work:
             id,
             last.metric_name,
             last.dimension,
-            last.severity,
+            alert.worst,
             self._priority(alert),
             self._is_good_news(last.metric_name, last.direction),
             alert.first.metric_date,

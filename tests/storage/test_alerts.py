@@ -98,6 +98,8 @@ def test_an_alert_lives_in_business_days(business: ConnectionPool, settings: Set
     (again,) = storage.list_alerts(business, "default")
     assert (again.id, again.state, again.resolution, again.occurrences) == (alert.id, "resolved", "recovered", 2)
     assert (again.resolved_at, again.current_value, again.severity) == (at(16), 20, "warning")
+    (incident,) = storage.list_incidents(business, "default")
+    assert (incident.state, incident.severity) == ("closed", "critical")
     assert [event.event_type for event in storage.alert_events(business, alert.id)] == [
         "detected",
         "seen",

@@ -114,6 +114,7 @@ class AlertState:
 
     first: Candidate
     last: Candidate
+    worst: Severity
     occurrences: int
     known_on: date
     quiet_days: int
@@ -179,10 +180,11 @@ def advance(
     """
     if candidate is not None:
         if alert is None or day > alert.known_on + timedelta(days=rules.memory_days):
-            return AlertState(candidate, candidate, 1, day, 0, Phase.NEW, None)
+            return AlertState(candidate, candidate, candidate.severity, 1, day, 0, Phase.NEW, None)
         return replace(
             alert,
             last=candidate,
+            worst=max(alert.worst, candidate.severity, key=lambda severity: severity.rank),
             occurrences=alert.occurrences + 1,
             known_on=day,
             quiet_days=0,

@@ -77,6 +77,12 @@ def test_the_worst_candidate_of_a_day_speaks_for_it():
     assert (alert.last, alert.occurrences) == (bad, 1)
 
 
+def test_an_alert_remembers_its_worst_day():
+    bad, mild = candidate(5, severity=Severity.CRITICAL), candidate(6)
+    (alert,) = replay([bad, mild], {}, day(6), RULES)
+    assert (alert.last.severity, alert.worst) == (Severity.WARNING, Severity.CRITICAL)
+
+
 @pytest.mark.parametrize(
     "other",
     [
