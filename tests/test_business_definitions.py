@@ -87,16 +87,12 @@ def specs(defs: dg.Definitions) -> dict[str, dg.AssetSpec]:
     return {name: spec for name, spec in found.items() if name not in ELSEWHERE}
 
 
-def is_step_between(name: str) -> bool:
-    """Staging and intermediate models of dbt: what lies between a fact and a result."""
-    return name.startswith(("stg_", "int_"))
-
-
 def test_assets_and_groups(specs: dict[str, dg.AssetSpec]):
     groups: dict[str, set[str]] = {}
     for name, spec in specs.items():
-        if not is_step_between(name):
-            groups.setdefault(spec.group_name or "", set()).add(name)
+        groups.setdefault(spec.group_name or "", set()).add(name)
+    between = groups.pop("staging")
+    assert all(name.startswith(("stg_", "int_")) for name in between)
     assert groups == GROUPS
 
 

@@ -44,7 +44,9 @@ class ProjectTranslator(DagsterDbtTranslator):
         return dg.AssetKey(name)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        """The build a resource belongs to, as its tags in dbt say."""
+        """`staging` for what lies between facts and results, else the build a resource belongs to by its tags."""
+        if {"staging", "intermediate"} & set(dbt_resource_props["fqn"]):
+            return "staging"
         tags = dbt_resource_props.get("tags") or []
         return next((group for group in GROUPS if group in tags), "facts")
 

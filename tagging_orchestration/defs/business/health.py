@@ -3,6 +3,7 @@
 import dagster as dg
 
 from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
+from tagging_orchestration.defs.metadata import new_figure, plot
 from tagging_orchestration.defs.resources import Tagging
 from tagging_orchestration.settings import get_settings
 
@@ -35,7 +36,7 @@ def unified_content(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.M
 @dg.asset(
     deps=[*UPSTREAM, "unified_content", "risk_forecast", "ltv_trend", "inventory_overview", "metrics_current"],
     group_name="health",
-    kinds={"html", "markdown"},
+    kinds={"html", "markdown", "matplotlib"},
     owners=[get_settings().runs.owner],
     code_version="1",
     retry_policy=TRANSIENT_RETRIES,
@@ -46,13 +47,18 @@ def unified_content(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.M
 def executive_health_report(tagging: Tagging) -> dg.MaterializeResult:
     """Write the report's file."""
     from tagging_orchestration.business_report import write_report
+    from tagging_orchestration.clients.report.plot import draw_key_metrics
 
     project = tagging.project
     written = write_report(project.pool, project.settings)
+    report = written.report
+    figure = new_figure(8.0, 4.4)
+    draw_key_metrics(figure, report, report.business.locale)
     return dg.MaterializeResult(
         metadata={
-            "as_of": str(written.as_of),
-            "health": written.health,
+            "as_of": str(report.as_of),
+            "health": report.health.level,
+            "key_metrics": plot(figure),
             "path": dg.MetadataValue.path(str(written.path)),
             "report": dg.MetadataValue.md(written.markdown),
             "report_zh": dg.MetadataValue.md(written.markdown_zh),

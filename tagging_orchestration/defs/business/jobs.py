@@ -6,7 +6,7 @@ from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_tran
 from tagging_orchestration.defs.resources import Tagging
 
 RUN_TAGS = {"tagging/kind": "business"}
-EVERYTHING_MADE = dg.AssetSelection.groups("metrics", "alerts", "insights", "health")
+EVERYTHING_MADE = dg.AssetSelection.groups("staging", "metrics", "alerts", "insights", "health")
 
 load_business_facts = dg.define_asset_job(
     "load_business_facts",
