@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
-    """A report's file, the same as Markdown in both languages, and what it says in a word."""
+    """A report, its file, and the same as Markdown in both languages."""
 
+    report: HealthReport
     path: Path
-    as_of: date | None
-    health: str
     markdown: str
     markdown_zh: str
 
@@ -43,9 +42,8 @@ def write_report(pool: ConnectionPool, settings: Settings, as_of: date | None = 
     path = report_path(settings, report.as_of)
     write_page(path, render_html(report, report.business.locale))
     return WrittenReport(
+        report=report,
         path=path,
-        as_of=report.as_of,
-        health=report.health.level,
         markdown=render_markdown(report, "en"),
         markdown_zh=render_markdown(report, "zh-Hant"),
     )

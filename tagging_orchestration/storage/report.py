@@ -375,7 +375,7 @@ class _Reader:
         }
 
     def insights(self) -> tuple[Insight, ...]:
-        """The present key business insights."""
+        """The present key business insights, in the order of `generate_business_insights()`."""
         found = self.rows(
             """
             SELECT
@@ -384,6 +384,10 @@ class _Reader:
                 i.action_items_zh, i.rests_on
             FROM analytics.business_insights AS i
             WHERE i.organization_id = %(organization)s
+            ORDER BY
+                array_position(ARRAY['high', 'medium', 'low'], i.impact_level::text),
+                array_position(ARRAY['warning', 'opportunity', 'information'], i.insight_type::text),
+                i.confidence_score DESC, i.insight_id
             """
         )
         tags = self.tag_names(found)
@@ -403,7 +407,7 @@ class _Reader:
         )
 
     def recommendations(self) -> tuple[Recommendation, ...]:
-        """The present strategic recommendations."""
+        """The present strategic recommendations, in the order of `generate_strategic_recommendations()`."""
         found = self.rows(
             """
             SELECT
@@ -413,6 +417,7 @@ class _Reader:
                 r.estimated_timeline_zh, r.rests_on
             FROM analytics.strategic_recommendations AS r
             WHERE r.organization_id = %(organization)s
+            ORDER BY r.priority_score DESC, r.confidence_score DESC, r.recommendation_id
             """
         )
         tags = self.tag_names(found)

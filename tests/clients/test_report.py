@@ -13,6 +13,7 @@ import yaml
 
 from tagging_orchestration.clients.report import charts
 from tagging_orchestration.clients.report.formats import Formats
+from tagging_orchestration.clients.report.plot import draw_key_metrics
 from tagging_orchestration.clients.report.render import FOLDER, MARKDOWN_BYTES, render_html, render_markdown
 from tagging_orchestration.core.business.report import (
     Evidence,
@@ -284,6 +285,21 @@ def test_blocks_rise_and_fall_with_the_values():
     assert charts.blocks([3, 3, 3]) == "▄▄▄"
     assert charts.blocks([]) == charts.blocks([None]) == ""
     assert len(charts.blocks(list(range(365)))) == 30
+
+
+def test_key_metrics_are_drawn_with_their_alert_days():
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    draw_key_metrics(figure, REPORT, "zh-Hant")
+    titles = [axes.get_title() for axes in figure.axes if axes.lines]
+    assert len(titles) == len(REPORT.key_metrics)
+    assert titles[0] == "每日營收  NT$96,400"
+    drawn = {axes.get_title().split()[0]: len(axes.patches) for axes in figure.axes if axes.lines}
+    assert (drawn["平均回應時間"], drawn["每日營收"]) == (6, 0)
+    empty = Figure()
+    draw_key_metrics(empty, build_report(ReportFacts(fake.BUSINESS, fake.GENERATED_AT)), "en")
+    assert empty.axes == []
 
 
 def test_months_lie_where_they_begin():

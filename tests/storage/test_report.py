@@ -211,6 +211,27 @@ def test_insights_and_recommendations_name_what_they_rest_on(business: Connectio
     assert (past.insights, past.recommendations) == ((), ())
 
 
+def test_insights_have_the_order_of_the_unified_content(business: ConnectionPool):
+    run(
+        business,
+        (
+            """
+            INSERT INTO analytics.business_insights
+                (organization_id, insight_id, insight_type, category, title, description, impact_level,
+                confidence_score)
+            VALUES
+                ('default', 'd', 'warning', 'general', 'x', 'x', 'low', 0.9),
+                ('default', 'c', 'opportunity', 'general', 'x', 'x', 'high', 0.9),
+                ('default', 'b', 'warning', 'general', 'x', 'x', 'high', 0.5),
+                ('default', 'a', 'warning', 'general', 'x', 'x', 'high', 0.7)
+            """,
+            [],
+        ),
+    )
+    report = build_report(read_facts(business, "default"))
+    assert [insight.id for insight in report.insights] == ["a", "b", "c", "d"]
+
+
 @pytest.mark.parametrize(
     ("rests_on", "rows"),
     [

@@ -514,8 +514,9 @@ def build_report(facts: ReportFacts) -> HealthReport:
         situations=situations,
         history=_history(facts),
         history_from=facts.as_of - timedelta(days=HISTORY_DAYS - 1) if facts.as_of else None,
-        insights=tuple(sorted(facts.insights, key=lambda i: (_impact(i.impact), -(i.confidence or 0)))),
-        recommendations=tuple(sorted(facts.recommendations, key=lambda r: (-r.priority, r.title.en))),
+        # In the order of get_unified_dashboard_content(), which is that of storage.
+        insights=facts.insights,
+        recommendations=facts.recommendations,
         forecasts=forecasts,
         cohorts=tuple(sorted(facts.cohorts, key=lambda c: c.month)),
         stock=tuple(sorted(facts.stock, key=_scarcity)),
@@ -790,10 +791,6 @@ def _scarcity(item: Stock) -> tuple[int, float, str]:
     """Sort key: what runs out first."""
     rank = {"out": 0, "low": 1, "slow": 3}.get(item.status, 2)
     return rank, float("inf") if item.days_left is None else item.days_left, item.product_id
-
-
-def _impact(name: str) -> int:
-    return {"high": 0, "medium": 1, "low": 2}.get(name, 3)
 
 
 # ---------------------------------------------------------------------------------------------------- tags
