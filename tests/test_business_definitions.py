@@ -62,6 +62,7 @@ CHECKS = {
     "every_metric_has_thresholds": True,
     "detectors_are_calibrated": False,
     "no_missing_days": False,
+    "business_contexts_are_valid": True,
     "alert_documents_are_valid": True,
     "evidence_resolves": True,
     "unified_content_is_valid": True,

@@ -151,6 +151,18 @@ def alert_documents(pool: ConnectionPool) -> Iterator[tuple[UUID, dict[str, Any]
         yield from cursor
 
 
+def business_contexts(pool: ConnectionPool) -> Iterator[tuple[str, str, date, dict[str, Any]]]:
+    """Metric, dimension, day and context of every row of the model `business_context`."""
+    with pool.connection() as connection, connection.cursor("business_contexts") as cursor:
+        cursor.execute(
+            """
+            SELECT c.metric_name, c.dimension, c.metric_date, c.business_context
+            FROM analytics.business_context AS c
+            """
+        )
+        yield from cursor
+
+
 def broken_evidence(pool: ConnectionPool, limit: int) -> list[tuple[UUID, str, str]]:
     """Alert, kind and reference of evidence that names a tag or content which does not exist.
 

@@ -113,6 +113,28 @@ def no_missing_days(tagging: Tagging) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    asset="business_context",
+    blocking=True,
+    description="Every row of the context of alerts keeps to its JSON Schema, before any alert freezes it.",
+)
+def business_contexts_are_valid(tagging: Tagging) -> dg.AssetCheckResult:
+    """Each row against the schema."""
+    from tagging_orchestration.core.business.contracts import validate_business_context
+    from tagging_orchestration.storage.business_quality import business_contexts
+
+    faults, rows = [], 0
+    for metric, dimension, day, context in business_contexts(tagging.project.pool):
+        rows += 1
+        faults += [[metric, dimension, day, fault] for fault in validate_business_context(context)]
+    return dg.AssetCheckResult(
+        passed=not faults,
+        severity=ERROR,
+        description=f"{len(faults)} faults in {rows:,} rows" if faults else f"all {rows:,} rows are valid",
+        metadata={"rows": rows, "faults": table(["metric", "of", "day", "fault"], faults[:SHOWN])},
+    )
+
+
+@dg.asset_check(
     asset=dashboard_alerts,
     blocking=True,
     description="The frozen context and the evidence of every open or recent alert keep to their JSON Schemas.",
@@ -201,6 +223,7 @@ ALL_CHECKS = [
     every_metric_has_thresholds,
     detectors_are_calibrated,
     no_missing_days,
+    business_contexts_are_valid,
     alert_documents_are_valid,
     evidence_resolves,
     unified_content_is_valid,
