@@ -154,6 +154,20 @@ def test_texts_from_outside_are_only_text():
     assert "49" not in markdown
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Lantern & Leaf &copy; <b>", "Lantern & Leaf &amp;copy; &lt;b&gt;"),
+        ("- a list? *no* | nor `code`", "\\- a list? \\*no\\* \\| nor \\`code\\`"),
+        ("12. of many [x](y)", "12\\. of many \\[x\\](y)"),
+        ("# 標題\n\n> 引言", "\\# 標題 &gt; 引言"),
+    ],
+)
+def test_markdown_shows_texts_as_they_are(text, told):
+    report = build_report(replace(fake.facts(), business=replace(fake.BUSINESS, name=Phrase(text, text))))
+    assert render_markdown(report, "en").splitlines()[0].removeprefix("# Business health report · ") == told
+
+
 def test_severity_is_said_in_words_not_only_in_colour():
     page = Page(render_html(REPORT, "en", ["en"]))
     assert "Critical" in page.text
@@ -266,6 +280,7 @@ def test_money_days_and_changes():
     assert chinese.day(date(2026, 10, 31)) == "2026年10月31日 星期六"
     assert chinese.moment(fake.GENERATED_AT) == "2026/11/1 09:05 (Asia/Taipei)"
     assert [english.change(value) for value in (212.4, -3.14, 0.0, None)] == ["+212%", "−3.1%", "±0%", "–"]
+    assert [english.rate(value) for value in (0.0, 0.04, 0.06, 7.26, None)] == ["0", "< 0.1", "0.1", "7.3", "–"]
     assert [english.probability(value) for value in (0.0, 0.004, 0.35, 1.0)] == ["< 1%", "< 1%", "35%", "> 99%"]
 
 

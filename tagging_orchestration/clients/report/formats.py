@@ -69,6 +69,10 @@ class Formats:
             return "–"
         return f"{self.number(share * 100, 0 if abs(share) >= 1 else 1)}%"
 
+    def rate(self, count: float | None) -> str:
+        """How many would be usual, to a tenth; what is less is not nothing."""
+        return "< 0.1" if count is not None and 0 < count < 0.05 else self.number(count, 1)
+
     def change(self, percent: float | None) -> str:
         """A change in per cent with its sign."""
         if percent is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -25,6 +24,12 @@ MARKDOWN_BYTES = 20_000
 # How many situations, past incidents and rows of a table Markdown has; the first that fits is taken.
 _MARKDOWN_SIZES = (20, 10, 5, 2)
 _MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]#|~$]|^[-+=](?=\s)")
+# An ampersand only where it would begin an entity.
+_MARKDOWN_ENTITIES = (
+    (re.compile(r"&(?=#?\w+;)"), "&amp;"),
+    (re.compile("<"), "&lt;"),
+    (re.compile(">"), "&gt;"),
+)
 _MARKDOWN_NUMBER = re.compile(r"^(\d{1,9})([.)])(?=\s)")
 
 
@@ -134,7 +139,9 @@ def _escaped(value: object) -> object:
 
     if isinstance(value, Markup):
         return value
-    line = html.escape(" ".join(str(value).split()), quote=False)
+    line = " ".join(str(value).split())
+    for sign, entity in _MARKDOWN_ENTITIES:
+        line = sign.sub(entity, line)
     return _MARKDOWN_NUMBER.sub(r"\1\\\2", _MARKDOWN_SIGNS.sub(r"\\\g<0>", line))
 
 
