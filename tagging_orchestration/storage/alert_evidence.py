@@ -26,6 +26,10 @@ from tagging_orchestration.storage.connection import transaction
 
 # A baseline holds so many contents where a year has them: eight quiet weeks tell little.
 BASELINE_CONTENTS = 200
+# A window with so many contents is not widened when it explains nothing.
+ENOUGH_CONTENTS = 30
+# Windows counted in one query: the contents of each, with their tags, are held at once.
+PLACES_AT_ONCE = 25
 
 # Metrics about one kind of fact are explained by the texts of that kind, where these say anything.
 TEXTS_OF = {
@@ -58,11 +62,29 @@ class EvidenceRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Search:
-    """One place to look for tags: contents of a window, all or those of one kind of fact."""
+class _Place:
+    """Somewhere to look for tags: a window of a segment, all contents or those of one kind of fact. `own_tag`
+    is the tag an alert is about."""
 
     window: Window
     texts_of: str | None
+    dimension: str
+    own_tag: int | None
+    is_wide: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The tags of a place, and how many contents its window holds."""
+
+    window: Window
+    tags: tuple[TagEvidence, ...]
+    contents: int
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether a tag explains the alert."""
+        return any(tag.is_significant for tag in self.tags)
 
 
 def gather_evidence(
@@ -73,17 +95,14 @@ def gather_evidence(
         return {}
     with transaction(pool) as connection:
         found = _search(connection, organization_id, requests, as_of)
-        lineage = _lineage(
-            connection,
-            organization_id,
-            {id for _, tags in found.values() for tag in tags for id in tag.sample_ids},
-        )
+        samples = {id: _samples(answer.tags) for id, answer in found.items()}
+        lineage = _lineage(connection, organization_id, {content for ids in samples.values() for content in ids})
         return {
             request.alert_id: AlertEvidence(
-                found[request.alert_id][0],
+                found[request.alert_id].window,
                 request.dimension,
                 request.dimension_label,
-                found[request.alert_id][1],
+                found[request.alert_id].tags,
                 moving_rows(
                     connection,
                     organization_id,
@@ -93,48 +112,64 @@ def gather_evidence(
                     request.opened_on,
                     request.last_seen_on,
                 ),
-                tuple(
-                    link
-                    for content in dict.fromkeys(id for tag in found[request.alert_id][1] for id in tag.sample_ids)
-                    for link in lineage[content]
-                ),
+                tuple(link for content in samples[request.alert_id] for link in lineage[content]),
             )
             for request in requests
         }
 
 
+def _samples(tags: Sequence[TagEvidence]) -> list[int]:
+    """The sample contents of some tags, each once."""
+    return list(dict.fromkeys(content for tag in tags for content in tag.sample_ids))
+
+
 def _search(
     connection: Connection, organization_id: str, requests: Sequence[EvidenceRequest], as_of: date
-) -> dict[UUID, tuple[Window, tuple[TagEvidence, ...]]]:
-    """The window and tags of each alert: the first place that has significant tags, else the first with any."""
+) -> dict[UUID, _Found]:
+    """What was found for each alert: in the first place that has significant tags, else in the first of all."""
     places = {request.alert_id: _places(request, as_of) for request in requests}
-    found: dict[UUID, tuple[Window, tuple[TagEvidence, ...]]] = {}
+    found: dict[UUID, _Found] = {}
     for turn in range(max(map(len, places.values()))):
         asked = [
             (request, places[request.alert_id][turn])
             for request in requests
-            if turn < len(places[request.alert_id]) and not _is_settled(found.get(request.alert_id), request)
+            if turn < len(places[request.alert_id])
+            and _is_worth_it(places[request.alert_id][turn], found.get(request.alert_id))
         ]
-        for (request, place), tags in zip(asked, _tags(connection, organization_id, asked), strict=True):
-            if request.alert_id not in found or any(tag.is_significant for tag in tags):
-                found[request.alert_id] = (place.window, tags)
+        for (request, _), answer in zip(asked, _look(connection, organization_id, asked), strict=True):
+            if request.alert_id not in found or answer.is_significant:
+                found[request.alert_id] = answer
     return found
 
 
-def _is_settled(found: tuple[Window, tuple[TagEvidence, ...]] | None, request: EvidenceRequest) -> bool:
-    return found is not None and any(tag.is_significant for tag in found[1])
+def _is_worth_it(place: _Place, found: _Found | None) -> bool:
+    return found is None or not (found.is_significant or (place.is_wide and found.contents >= ENOUGH_CONTENTS))
 
 
-def _places(request: EvidenceRequest, as_of: date) -> list[_Search]:
+def _places(request: EvidenceRequest, as_of: date) -> list[_Place]:
     window = window_of(request.alert_subtype, request.opened_on, request.last_seen_on, as_of)
     texts_of = TEXTS_OF.get(request.metric_name) if request.dimension == "all" else None
     kinds = dict.fromkeys((texts_of, None))
-    return [_Search(w, kind) for w in (window, window.widened(as_of)) for kind in kinds]
+    return [
+        _Place(window.widened(as_of) if wide else window, kind, request.dimension, request.own_tag, wide)
+        for wide in (False, True)
+        for kind in kinds
+    ]
 
 
-def _tags(
-    connection: Connection, organization_id: str, asked: Sequence[tuple[EvidenceRequest, _Search]]
-) -> list[tuple[TagEvidence, ...]]:
+def _look(
+    connection: Connection, organization_id: str, asked: Sequence[tuple[EvidenceRequest, _Place]]
+) -> list[_Found]:
+    """What is in each place. Alerts of one storm look at the same contents, which are counted once."""
+    different = list(dict.fromkeys(place for _, place in asked))
+    found: dict[_Place, _Found] = {}
+    for start in range(0, len(different), PLACES_AT_ONCE):
+        part = different[start : start + PLACES_AT_ONCE]
+        found |= zip(part, _count_tags(connection, organization_id, part), strict=True)
+    return [found[place] for _, place in asked]
+
+
+def _count_tags(connection: Connection, organization_id: str, places: Sequence[_Place]) -> list[_Found]:
     # Indexes: contents_created_at, primary key of content_tags, support_tickets_content, reviews_content.
     query = """
         WITH asked AS (
@@ -251,20 +286,18 @@ def _tags(
         JOIN counted AS c ON c.key = t.key
         JOIN tagging.tags AS g ON g.id = c.tag_id
     """
-    if not asked:
-        return []
-    segments = [request.dimension.partition(":") for request, _ in asked]
+    segments = [place.dimension.partition(":") for place in places]
     parameters = {
         "organization": organization_id,
         "baseline_contents": BASELINE_CONTENTS - 1,
-        "keys": list(range(len(asked))),
-        "own_tags": [request.own_tag for request, _ in asked],
-        "texts_of": [place.texts_of for _, place in asked],
+        "keys": list(range(len(places))),
+        "own_tags": [place.own_tag for place in places],
+        "texts_of": [place.texts_of for place in places],
         "kinds": [kind for kind, _, _ in segments],
         "values": [value for _, _, value in segments],
-        "first_days": [place.window.first for _, place in asked],
-        "last_days": [place.window.last for _, place in asked],
-        "baseline_days": [place.window.baseline_first for _, place in asked],
+        "first_days": [place.window.first for place in places],
+        "last_days": [place.window.last for place in places],
+        "baseline_days": [place.window.baseline_first for place in places],
     }
     totals: dict[int, ContentCount] = {}
     counts: dict[int, list[TagCount]] = defaultdict(list)
@@ -274,8 +307,10 @@ def _tags(
         totals[key] = ContentCount(contents, before, around)
         counts[key].append(TagCount(tag_id, name, parent_id, baseline, tuple(ids), elsewhere))
     return [
-        top_tags(counts[key], totals[key], own_tag=request.own_tag) if key in totals else ()
-        for key, (request, _) in enumerate(asked)
+        _Found(place.window, top_tags(counts[key], totals[key], own_tag=place.own_tag), totals[key].window)
+        if key in totals
+        else _Found(place.window, (), 0)
+        for key, place in enumerate(places)
     ]
 
 
