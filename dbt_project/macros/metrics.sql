@@ -62,6 +62,52 @@
 {%- endmacro %}
 
 
+{# Parts of the business of which no fact is left. #}
+{% macro forget_dimensions() -%}
+    DELETE FROM {{ this }}
+    WHERE dimension NOT IN (
+        SELECT d.dimension
+        FROM {{ ref('stg_order_items') }} AS i
+        LEFT JOIN {{ ref('stg_products') }} AS p ON i.product_id = p.product_id
+        CROSS JOIN LATERAL (VALUES ('product:' || i.product_id), ('category:' || p.category)) AS d (dimension)
+        WHERE d.dimension IS NOT NULL
+        UNION
+        SELECT 'region:' || c.region
+        FROM {{ ref('stg_orders') }} AS o
+        INNER JOIN {{ ref('stg_customers') }} AS c ON o.customer_id = c.customer_id
+        WHERE c.region IS NOT NULL
+        UNION
+        SELECT 'tag:' || tag_id FROM {{ ref('stg_content_tags') }}
+    )
+{%- endmacro %}
+
+
+{# Days before a metric begins or after the last day, and series that are judged no more: facts may be taken away, as
+   those of the demo are. #}
+{% macro forget_days() -%}
+    {%- if is_incremental() %}
+    DELETE FROM {{ this }} AS f
+    WHERE
+        f.organization_id = {{ organization() }}
+        AND (
+            f.metric_date > {{ as_of() }}
+            OR (f.dimension <> 'all' AND f.dimension NOT IN (SELECT dimension FROM {{ ref('int_dimensions') }}))
+            OR EXISTS (
+                SELECT FROM {{ ref('int_metric_spans') }} AS s
+                WHERE s.metric_name = f.metric_name AND f.metric_date < coalesce(s.first_day, 'infinity')
+            )
+        );
+    {%- endif %}
+    DELETE FROM {{ source('analytics', 'computed_days') }} AS c
+    WHERE
+        c.organization_id = {{ organization() }}
+        AND NOT EXISTS (
+            SELECT FROM {{ ref('int_metric_spans') }} AS s
+            WHERE s.family = c.family AND c.metric_date BETWEEN s.first_day AND {{ as_of() }}
+        )
+{%- endmacro %}
+
+
 {# In the transaction of the metrics: which state of the facts they were computed from. #}
 {% macro remember_computed_days() -%}
     INSERT INTO {{ source('analytics', 'computed_days') }} (

@@ -238,6 +238,19 @@ def test_nothing_new_computes_nothing_and_a_tag_only_its_days(changeable: Busine
     assert {day for metric, _, day in computed if metric == "tag_volume"} == {date(2024, 7, 1)}
 
 
+def test_facts_that_are_taken_away_leave_nothing_behind(changeable: Business):
+    changeable.rows("DELETE FROM raw.orders WHERE ordered_at < '2024-06-01 00:00+08'")
+    changeable.rows("DELETE FROM raw.sessions; DELETE FROM raw.support_tickets WHERE created_at > '2024-07-20'")
+    changeable.rows("DELETE FROM raw.order_items WHERE product_id = '壺'; DELETE FROM raw.inventory")
+    changeable.build("metrics")
+    incremental = {key: value for key, (value, _) in state(changeable).items()}
+    assert min(day for metric, _, day in incremental if metric == "daily_revenue") == date(2024, 6, 1)
+    assert {metric for metric, _, _ in incremental} & {"visits", "conversion_rate", "stockouts"} == set()
+    assert (f"product:{POT}",) not in {(dimension,) for _, dimension, _ in incremental}
+    changeable.dbt("build", "--select", "tag:metrics", "--full-refresh")
+    assert {key: value for key, (value, _) in state(changeable).items()} == incremental
+
+
 # -------------------------------------------------------------------------- businesses that lack something
 
 

@@ -7,22 +7,20 @@
 {%- set everything = flags.FULL_REFRESH or (execute and facts is none) %}
 
 WITH spans AS (
-    {%- for family in families %}
-    SELECT
-        '{{ family.name }}' AS family,
-        ({{ family.first_day }}) + {{ family.starts }} AS first_day
-    {%- if not loop.last %}
-    UNION ALL
-    {%- endif %}
-    {%- endfor %}
+    SELECT DISTINCT
+        family,
+        first_day
+    FROM {{ ref('int_metric_spans') }}
 ),
+
+{%- set reads = [] %}
+{%- for family in families %}{% for read in family.reads %}
+{%- do reads.append("('%s', '%s', %s, %s)" | format(family.name, read.source, read.from, read.to)) %}
+{%- endfor %}{% endfor %}
 
 reads (family, source, from_days, to_days) AS (
     VALUES
-    {%- for family in families %}{% set outer = loop %}{% for read in family.reads %}
-    ('{{ family.name }}', '{{ read.source }}', {{ read.from }}, {{ read.to }})
-    {{- "" if outer.last and loop.last else "," }}
-    {%- endfor %}{% endfor %}
+    {{ reads | join(",\n    ") }}
 ),
 
 days AS (

@@ -1,5 +1,10 @@
-{{ config(materialized='incremental', unique_key=['dimension'], incremental_strategy='append') }}
--- Once judged, a product, category, region or tag stays: series must not come and go at the edge of a top list.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    post_hook="{{ forget_dimensions() }}",
+) }}
+-- Once judged, a product, category, region or tag stays while there is any fact of it: series must not come and go at
+-- the edge of a top list.
 
 WITH candidates AS (
     SELECT

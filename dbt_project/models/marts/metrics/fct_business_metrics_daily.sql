@@ -8,13 +8,10 @@
         {'columns': ['organization_id', 'metric_date']},
         {'columns': ['computed_at']},
     ],
-    post_hook=[
-        "DELETE FROM {{ this }} WHERE organization_id = {{ organization() }} AND metric_date > {{ as_of() }}",
-        "DELETE FROM {{ this }} WHERE organization_id = {{ organization() }} AND dimension <> 'all' AND "
-        "dimension NOT IN (SELECT dimension FROM {{ ref('int_dimensions') }})",
-        "{{ remember_computed_days() }}",
-    ],
+    pre_hook="{{ forget_days() }}",
+    post_hook="{{ remember_computed_days() }}",
 ) }}
+-- depends_on: {{ ref('int_dimensions') }}
 -- Days that are due are computed again; of what is derived from metrics and tags, only the values that changed.
 
 WITH due AS (
