@@ -76,7 +76,9 @@ def _load_sources(pool: ConnectionPool, settings: Settings, run_id: str | None, 
         except SourceError as error:
             failures.append(str(error))
         else:
-            reports.append(replace(report, left_out=reader.left_out))
+            taken = ", ".join(f"{ours} ← {theirs}" for ours, theirs in reader.guesses)
+            remarks = (*report.remarks, *([f"raw.{source.table}: columns guessed: {taken}"] if taken else []))
+            reports.append(replace(report, left_out=reader.left_out, remarks=remarks))
     if failures:
         raise SourceError("\n".join(failures))
     return reports

@@ -40,7 +40,8 @@ _CALENDAR_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class BusinessReader:
-    """Reads one source. `left_out` counts the rows that `where` did not ask for, once `rows` is exhausted."""
+    """Reads one source. Once `rows` is exhausted, `left_out` counts the rows that `where` did not ask for, and
+    `guesses` names the columns that nobody mapped: ours, and what was taken for it."""
 
     def __init__(self, source: BusinessSource, business: BusinessSettings, now: datetime) -> None:
         self.source = source
@@ -49,6 +50,7 @@ class BusinessReader:
         self.table: FactTable = TABLES[source.table]
         self.timezone_name = source.timezone or business.timezone
         self.left_out = 0
+        self.guesses: tuple[tuple[str, str], ...] = ()
         self._name = f"business.{source.table}"
         self._file = _table_source(
             SourceSettings(
@@ -73,12 +75,6 @@ class BusinessReader:
             return None
         said = (*prints, self.source.model_dump_json(), self.timezone_name, self.business.currency)
         return hashlib.sha256("\n".join(map(str, said)).encode()).hexdigest()
-
-    def describe(self) -> str:
-        """Which column of ours is fed by what, one a line. Reads the first rows only."""
-        with self._file.open_table() as table:
-            feeds = self._feeds(table, [item for item in islice(table.records, 1) if isinstance(item, Record)])
-            return "\n".join(f"{ours} <- {said}" for ours, (said, _) in feeds.items())
 
     def rows(self) -> Iterator[FactRow | RejectedRow]:
         """The rows, read as they are asked for; grouped rows when all are read. Raises SourceError when the whole
@@ -112,7 +108,9 @@ class BusinessReader:
                 self._must_have(theirs, found, table, f"columns.{ours}")
                 feeds[ours] = (theirs, _column(theirs))
         settled = {**feeds, **source.columns}
-        for ours, theirs in guess(self.table, found, settled).items():
+        guessed = guess(self.table, found, settled)
+        self.guesses = tuple((ours, theirs) for ours, theirs in guessed.items() if ours != theirs)
+        for ours, theirs in guessed.items():
             feeds[ours] = (theirs if theirs == ours else f"{theirs} (guessed)", _column(theirs))
         if source.content_source:
             feeds["content_source"] = (
