@@ -221,7 +221,8 @@ class Contradiction:
 class TableLoad:
     """What one load of one table of `raw` did. `rows_read` is inserted + updated + unchanged + rejected;
     `collapsed` of the unchanged were identical rows of one file, and `left_out` rows were not asked for. `remarks`
-    say what a person should know though nothing is wrong with the rows: missing days, currencies, guessed columns."""
+    say what a person should know though nothing is wrong with the rows: missing days, currencies, guessed
+    columns."""
 
     table: str
     location: str
