@@ -31,7 +31,13 @@ def revenue(number: int = 140, seed: int = 1) -> np.ndarray:
     return 1000 * WEEK[np.arange(number) % 7] * np.exp(0.08 * random.standard_normal(number))
 
 
-def ahead(values, horizon=7, threshold=None, is_higher_better=True, profile=PROFILE) -> RiskForecast:
+def ahead(
+    values: np.ndarray,
+    horizon: int = 7,
+    threshold: float | None = None,
+    is_higher_better: bool | None = True,
+    profile: MetricProfile = PROFILE,
+) -> RiskForecast:
     listed = [None if np.isnan(value) else float(value) for value in values]
     found = forecast(days(len(listed)), listed, profile, horizon, threshold, is_higher_better)
     assert found is not None
