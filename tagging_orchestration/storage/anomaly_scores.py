@@ -120,12 +120,17 @@ def save_scores(
 ) -> None:
     """Write what the detectors made of the pending days of some series, in one transaction."""
     with transaction(pool) as connection:
-        connection.execute("CREATE TEMPORARY TABLE judged (LIKE analytics.anomaly_scores INCLUDING DEFAULTS) ON COMMIT DROP")
-        columns = """
-            organization_id, metric_name, dimension, metric_date, value, expected, lower, upper, score, threshold,
-            is_anomaly, kind, direction, detector_version
+        connection.execute(
+            "CREATE TEMPORARY TABLE judged (LIKE analytics.anomaly_scores INCLUDING DEFAULTS) ON COMMIT DROP"
+        )
+        copy_rows = """
+            COPY judged (
+                organization_id, metric_name, dimension, metric_date, value, expected, lower, upper, score,
+                threshold, is_anomaly, kind, direction, detector_version
+            )
+            FROM STDIN
         """
-        with connection.cursor() as cursor, cursor.copy(f"COPY judged ({columns}) FROM STDIN") as copy:
+        with connection.cursor() as cursor, cursor.copy(copy_rows) as copy:
             for series, days in judged:
                 for day in days:
                     if day.day >= series.first_day:
