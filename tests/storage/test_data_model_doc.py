@@ -29,10 +29,11 @@ def test_examples_run_and_every_function_has_one(pool: ConnectionPool) -> None:
         ).fetchall()
         tables = connection.execute(
             """
-            SELECT c.relname
+            SELECT CASE n.nspname WHEN 'tagging' THEN c.relname ELSE n.nspname || '.' || c.relname END
             FROM pg_class AS c
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
             WHERE
-                c.relnamespace = 'tagging'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+                n.nspname IN ('tagging', 'raw', 'analytics') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
                 AND c.relname <> 'schema_version'
             """
         ).fetchall()
