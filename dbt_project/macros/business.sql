@@ -22,10 +22,10 @@
 {%- endmacro %}
 
 
-{# A share is beyond a limit with 99 % certainty when this end of its interval is (Wilson's score, one-sided): safe
+{# A share is beyond a limit with 99.9 % certainty when this end of its interval is (Wilson's score, one-sided): safe
    for small numbers. #}
 {% macro share_bound(share, trials, side) -%}
-    {%- set z = 2.326 -%}
+    {%- set z = 3 -%}
     (
         ({{ share }} + {{ z }}^2 / (2 * {{ trials }})
         {{ "-" if side == "lower" else "+" }} {{ z }} * sqrt(

@@ -155,7 +155,9 @@ def play_detectors(shop: Business) -> None:
         INNER JOIN (VALUES
             ('daily_revenue', 'all', 2400.0, 1800.0, 3000.0, 7.0, 'drop', 'down'),
             ('daily_orders', 'all', 5.0, 2.0, 9.0, 8.0, 'spike', 'up'),
-            ('tag_volume', 'tag', 0.1, 0.0, 1.0, 9.0, 'spike', 'up')
+            ('tag_volume', 'tag', 0.1, 0.0, 1.0, 9.0, 'spike', 'up'),
+            ('avg_response_time', 'all', 60.0, 0.0, 90.0, 4.0, 'missing', 'none'),
+            ('visits', 'all', 200.0, 150.0, 250.0, 4.0, 'missing', 'none')
         ) AS s (metric_name, dimension, expected, lower, upper, score, kind, direction)
             ON f.metric_name = s.metric_name AND split_part(f.dimension, ':', 1) = s.dimension
         WHERE f.metric_date = %s

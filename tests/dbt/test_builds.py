@@ -325,6 +325,9 @@ def test_what_detectors_find_is_bad_good_or_news(built: Business):
     assert found["daily_revenue"][:4] == ("critical", "drop", "down", "每日營收異常偏低")
     assert f"NT${revenue:,.0f} on 2024-06-12, where about NT$2,400 is usual" in found["daily_revenue"][4]
     assert found["daily_orders"][0] == "info"
+    # 200 visits a day are usual, so none is news; two answered tickets are not, so none is no wonder.
+    assert found["visits"][:4] == ("warning", "missing", "none", "造訪次數缺少資料")
+    assert "avg_response_time" not in found
     assert found["tag_volume"][:4] == ("info", "spike", "up", "「付款失敗」標籤內容數異常偏高")
 
 
@@ -344,6 +347,7 @@ def test_the_context_of_an_alert_holds_what_was_known_that_day(built: Business):
     assert context["business_indicators"]["daily_revenue"] == series(built, "daily_revenue")[OUTAGE]
     assert {alert["metric"] for alert in context["related_alerts"]} == {
         "api_response_time", "daily_orders", "daily_revenue", "order_completion_rate", "tag_volume",
+        "visits",
     }  # fmt: skip
     assert context["business_impact"]["affected_customers"] == 24
     value = context["business_impact"]["revenue_impact"]

@@ -41,6 +41,16 @@ strange AS (
     INNER JOIN thresholds AS t ON a.metric_name = t.metric_name AND t.detect
     LEFT JOIN labels AS l ON a.metric_name = l.metric_name AND a.dimension = l.dimension
     WHERE a.organization_id = {{ organization() }} AND a.is_anomaly AND a.metric_date <= {{ as_of() }}
+        -- A mean of nothing is missing too; where ten cases a day are usual, nothing is no chance.
+        AND (a.kind <> 'missing' OR (
+            SELECT avg(f.sample_size)
+            FROM {{ ref('fct_business_metrics_daily') }} AS f
+            WHERE
+                f.organization_id = a.organization_id
+                AND f.metric_name = a.metric_name
+                AND f.dimension = a.dimension
+                AND f.metric_date BETWEEN a.metric_date - 28 AND a.metric_date - 1
+        ) >= {{ var('missing_min_cases') }})
 ),
 
 -- How much the 7-day trend of a metric usually swings: over the 90 days before the weeks that are compared.
