@@ -69,22 +69,21 @@ def ewma(times: np.ndarray, values: np.ndarray) -> np.ndarray:
 def nab(detector: Callable[[np.ndarray, np.ndarray], np.ndarray], folder: Path) -> dict[str, Any]:
     """Scores of one detector of streams."""
     scorer, anomscore = importlib.import_module("nab"), importlib.import_module("anomscore")
-    remember_weights(anomscore)
     names = list(json.loads((folder / "windows.json").read_text()))
     begun = time.process_time()
     scored: Scored = [(times, detector(times, values), spans) for times, values, spans in scorer.load(folder)]
     spent = time.process_time() - begun
     threshold, dev = anomscore.nab_best(scored)
 
-    groups = [name.split("/")[0] for name in names]
+    # The artificial series without anomalies have no score of their own: they count with those that have some.
+    groups = ["artificial" if name.startswith("artificial") else name.split("/")[0] for name in names]
     gained = windows = 0.0
     for group in sorted(set(groups)):
         rest = [series for series, own in zip(scored, groups, strict=True) if own != group]
         held = [series for series, own in zip(scored, groups, strict=True) if own == group]
         count = sum(len(spans) for *_, spans in held)
-        if count:
-            gained += anomscore.nab_at(held, anomscore.nab_best(rest)[0]) / 100 * count
-            windows += count
+        gained += anomscore.nab_at(held, anomscore.nab_best(rest)[0]) / 100 * count
+        windows += count
     random = np.random.default_rng(0)
     halves = []
     for _ in range(HALVES):
@@ -108,12 +107,14 @@ def nab(detector: Callable[[np.ndarray, np.ndarray], np.ndarray], folder: Path) 
 
 def remember_weights(anomscore: Any) -> None:
     """Let the scorer weigh the moments of a series once: the weights do not depend on the scores."""
-    weigh, weighed = anomscore._nab_points, {}
+    weigh = anomscore._nab_points
+    # The times are kept with their weights, so that no other series can get their id.
+    weighed: dict[int, tuple[np.ndarray, Any]] = {}
 
     def weights(times: np.ndarray, scores: np.ndarray, spans: list, profile: str) -> Any:
         if id(times) not in weighed:
-            weighed[id(times)] = weigh(times, scores, spans, profile)
-        return weighed[id(times)]
+            weighed[id(times)] = (times, weigh(times, scores, spans, profile))
+        return weighed[id(times)][1]
 
     anomscore._nab_points = weights
 
@@ -257,6 +258,7 @@ def main() -> None:
     sys.path.insert(0, str(arguments.eval.resolve()))
     result: dict[str, Any] = {}
     if "nab" in arguments.parts:
+        remember_weights(importlib.import_module("anomscore"))
         result["nab"] = {
             name: nab(detector, arguments.data / "nab")
             for name, detector in (("stream_scores", stream_scores), ("ewma", ewma))

@@ -17,7 +17,7 @@ import numpy as np
 
 from tagging_orchestration.core.business.detection import daily, stream
 
-DETECTOR_VERSION = "1"
+DETECTOR_VERSION = "2"
 
 ValueKind = Literal["amount", "count", "share", "duration"]
 Kind = Literal["none", "spike", "drop", "shift", "drift", "missing"]
