@@ -37,7 +37,7 @@ from tagging_orchestration.core.business.detectors import (
     judge,
     stream_scores,
 )
-from tagging_orchestration.core.business.forecasts import outlook
+from tagging_orchestration.core.business.forecasts import ERRORS_HELD, outlook
 
 Scored = list[tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]]
 OURS = "tagging_orchestration.core.business.detectors:daily_scores"
@@ -216,14 +216,14 @@ def calibration(scorer: Any) -> dict[str, Any]:
 
 
 def forecasts(scorer: Any) -> dict[str, Any]:
-    """Error of the chosen method over that of repeating last week, over origins two weeks apart."""
+    """Error of the chosen method over that of repeating last week, over origins four weeks apart."""
     result = {}
     for horizon in (7, 30):
         ratios, coverage, chosen = {}, [], {}
         for name, series, _ in untouched(scorer):
             values = series.to_numpy(float)
             ours, naive = [], []
-            for at in range(120, len(values) - horizon, 14):
+            for at in range(120, len(values) - horizon, 28):
                 found = outlook(values[:at], horizon)
                 if found is None or np.isnan(values[at - 7 : at]).any():
                     continue
@@ -231,7 +231,9 @@ def forecasts(scorer: Any) -> dict[str, Any]:
                 ours.append(np.abs(actual - found.path))
                 naive.append(np.abs(actual - np.tile(values[at - 7 : at], 5)[:horizon]))
                 chosen[found.method] = chosen.get(found.method, 0) + 1
-                low, high = found.path[-1] + np.quantile(found.errors[:, -1], [0.1, 0.9])
+                low, high = found.path[-1] + np.quantile(
+                    found.errors[:, -1], [(1 - ERRORS_HELD) / 2, (1 + ERRORS_HELD) / 2]
+                )
                 coverage.append(low <= actual[-1] <= high)
             if ours:
                 ratios[name] = round(float(np.nanmean(ours) / np.nanmean(naive)), 3)

@@ -23,11 +23,13 @@ Level = Literal["極高", "高", "中", "低"]
 Method = Literal["seasonal_naive", "weekday_mean", "ets"]
 Array = np.ndarray
 
-# The interval holds so much of what the same method got wrong before.
-COVERAGE = 0.8
+# The interval holds so much of the winner's past errors. They are few, and of the method that did best on them: on
+# real series 90 % of them held 77 to 81 % of what came.
+ERRORS_HELD = 0.9
 LEVELS: tuple[tuple[float, Level], ...] = ((0.7, "極高"), (0.4, "高"), (0.15, "中"), (0.0, "低"))
-# Origins of the trial, one a day, and the days of history that a method sees at least.
+# Origins of the trial, one every other day, and the days of history that a method sees at least.
 ORIGINS = 28
+ORIGIN_STEP = 2
 LEAST_HISTORY = 28
 LONGEST_HISTORY = 182
 WEEKS = 4
@@ -39,7 +41,7 @@ class RiskForecast:
     """A metric `horizon_days` ahead, in its own unit, and the risk on the way there.
 
     `probability` is the chance that any day up to `target_date` lies on the wrong side of `threshold_value`; 0
-    without a threshold. `lower` and `upper` hold 80 % of what to expect on `target_date`.
+    without a threshold. `lower` and `upper` hold about 80 % of what to expect on `target_date`.
     """
 
     horizon_days: int
@@ -89,7 +91,7 @@ def forecast(
     low, high = (0.0, 1.0 if profile.value_kind == "share" else math.inf)
     if np.nanmin(series) < 0:
         low = -math.inf
-    ends = found.path[-1] + np.quantile(found.errors[:, -1], [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    ends = found.path[-1] + np.quantile(found.errors[:, -1], [(1 - ERRORS_HELD) / 2, (1 + ERRORS_HELD) / 2])
     probability = 0.0
     if threshold is not None:
         falls = is_higher_better
@@ -135,7 +137,8 @@ def outlook(series: Array, horizon: int, *, weekly: bool = True, least: int = LE
     if not len(known):
         return None
     series = series[known[0] :][-LONGEST_HISTORY:]
-    origins = range(max(max(least, LEAST_HISTORY), len(series) - horizon - ORIGINS + 1), len(series) - horizon + 1)
+    latest = len(series) - horizon
+    origins = range(latest, max(least, LEAST_HISTORY) - 1, -ORIGIN_STEP)[:ORIGINS][::-1]
     if len(origins) < 2 or np.isnan(series).mean() > MISSING_SHARE:
         return None
     filled = _filled(series, 7 if weekly else 1)
