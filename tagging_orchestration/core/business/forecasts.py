@@ -24,7 +24,7 @@ Method = Literal["seasonal_naive", "weekday_mean", "ets"]
 Array = np.ndarray
 
 # The interval holds so much of the winner's past errors. They are few, and of the method that did best on them: on
-# real series 90 % of them held 77 to 81 % of what came.
+# real series 90 % of them held 77 % (7 days ahead) and 78 % (30 days) of what came.
 ERRORS_HELD = 0.9
 LEVELS: tuple[tuple[float, Level], ...] = ((0.7, "極高"), (0.4, "高"), (0.15, "中"), (0.0, "低"))
 # Origins of the trial, one every other day, and the days of history that a method sees at least.
