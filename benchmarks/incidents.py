@@ -32,8 +32,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tagging_orchestration.business_dbt import ensure_manifest
-from tagging_orchestration.business_load import load_shop
+from tagging_orchestration.business.dbt import ensure_manifest
+from tagging_orchestration.business.load import load_shop
 from tagging_orchestration.demo.catalogue import FIRST_DAY, LAST_DAY
 from tagging_orchestration.demo.incidents import DEFAULT_SEED, SAMPLE_INCIDENTS, PlantedIncident
 from tagging_orchestration.demo.shop import CURRENCY, Shop, simulate

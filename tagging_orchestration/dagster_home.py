@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tagging_orchestration.business_dbt import dbt_environment
+from tagging_orchestration.business.dbt import dbt_environment
 from tagging_orchestration.settings import Settings, get_settings
 from tagging_orchestration.storage.connection import (
     dagster_database_url,

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tagging_orchestration.business_dbt import ensure_manifest
+from tagging_orchestration.business.dbt import ensure_manifest
 from tagging_orchestration.core.errors import ConfigurationError
 
 GROUPS = {

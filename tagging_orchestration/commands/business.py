@@ -40,8 +40,8 @@ def refresh_business(desk: Desk, *, load: bool, everything: bool) -> list[JobOut
 
     Empty when there is nothing to do.
     """
-    from tagging_orchestration.business_dbt import rules_hash
-    from tagging_orchestration.business_load import sources_changed
+    from tagging_orchestration.business.dbt import rules_hash
+    from tagging_orchestration.business.load import sources_changed
     from tagging_orchestration.storage.business_runs import pending
 
     project = desk.project
@@ -61,7 +61,7 @@ def refresh_business(desk: Desk, *, load: bool, everything: bool) -> list[JobOut
 
 
 def _run(desk: Desk, job: str) -> JobOutcome:
-    from tagging_orchestration.business_dbt import dbt_environment, ensure_manifest
+    from tagging_orchestration.business.dbt import dbt_environment, ensure_manifest
 
     settings = desk.project.settings
     ensure_manifest(settings, dbt_environment(settings))
@@ -70,7 +70,7 @@ def _run(desk: Desk, job: str) -> JobOutcome:
 
 def build_business_summary(project: Project) -> BusinessSummary | None:
     """Read the state after the runs; None when no refresh was ever finished."""
-    from tagging_orchestration.business_report import report_path
+    from tagging_orchestration.business.report import report_path
     from tagging_orchestration.storage.alerts import list_alerts, list_incidents
     from tagging_orchestration.storage.business_runs import latest_run
 

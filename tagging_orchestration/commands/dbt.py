@@ -19,7 +19,7 @@ def dbt(arguments: tuple[str, ...]) -> None:
 
     ARGUMENTS are dbt's own. The password goes to it by the environment.
     """
-    from tagging_orchestration.business_dbt import dbt_command, dbt_environment, dbt_vars, project_dir
+    from tagging_orchestration.business.dbt import dbt_command, dbt_environment, dbt_vars, project_dir
     from tagging_orchestration.wiring import Project
 
     with Project() as project:

@@ -62,7 +62,7 @@ def write_configuration(folder: Path) -> list[Path]:
 def prepare() -> None:
     """Start the database where needed, migrate it, parse the dbt project, and put the environment of Dagster's
     home in place."""
-    from tagging_orchestration.business_dbt import dbt_environment, ensure_manifest
+    from tagging_orchestration.business.dbt import dbt_environment, ensure_manifest
     from tagging_orchestration.commands.dagster_runs import use_dagster_home
     from tagging_orchestration.wiring import Project
 

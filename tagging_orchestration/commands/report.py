@@ -51,7 +51,7 @@ def report(
     Writes one HTML page that needs nothing else, in English and 繁體中文. Prints JSON or Markdown instead where
     asked to. The alerts themselves: tagging alerts.
     """
-    from tagging_orchestration.business_report import make_report, report_path, write_page
+    from tagging_orchestration.business.report import make_report, report_path, write_page
     from tagging_orchestration.clients.report.render import LOCALES, render_html, render_markdown
     from tagging_orchestration.wiring import Project
 

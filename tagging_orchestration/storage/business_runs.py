@@ -72,7 +72,7 @@ def hold_business_lock(pool: ConnectionPool) -> Iterator[None]:
     with pool.connection() as connection:
         connection.autocommit = True
         try:
-            connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_SECONDS}s"])
             connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [LOCK])
         except psycopg.errors.LockNotAvailable:
             raise BusinessBusy("another refresh of the business has been at work for ten minutes") from None

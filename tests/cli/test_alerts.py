@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.business_alerts import notify, refresh_alerts
+from tagging_orchestration.business.alerts import notify, refresh_alerts
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.settings import BusinessSettings, NotificationChannel, get_settings
 from tests.cli.conftest import Tagging, data

@@ -15,7 +15,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 from pydantic import SecretStr
 
-from tagging_orchestration.business_dbt import dbt_environment, dbt_vars, project_dir
+from tagging_orchestration.business.dbt import dbt_environment, dbt_vars, project_dir
 from tagging_orchestration.postgres.server import EmbeddedServer
 from tagging_orchestration.settings import BusinessSettings, Settings
 from tests.conftest import fresh_database

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from dbt.contracts.graph.manifest import Manifest
 
-from tagging_orchestration import business_dbt
+from tagging_orchestration.business import dbt as business_dbt
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.settings import BusinessSettings, Settings
 

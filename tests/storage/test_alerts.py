@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.business_alerts import AlertRefresh, refresh_alerts
+from tagging_orchestration.business.alerts import AlertRefresh, refresh_alerts
 from tagging_orchestration.core.errors import ConfigurationError, UnknownName
 from tagging_orchestration.core.models import ChangeContext
 from tagging_orchestration.settings import Settings

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.business_alerts import ScoreRefresh, score_pending
+from tagging_orchestration.business.alerts import ScoreRefresh, score_pending
 from tagging_orchestration.core.business.detectors import DayJudgement, MetricProfile
 from tagging_orchestration.settings import Settings
 from tagging_orchestration.storage.anomaly_scores import scores_by_month, strangest_days

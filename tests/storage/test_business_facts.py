@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.business_load import load_business, sources_changed
+from tagging_orchestration.business.load import load_business, sources_changed
 from tagging_orchestration.core.business.facts import TableLoad
 from tagging_orchestration.core.errors import SourceError
 from tagging_orchestration.demo.shop import simulate

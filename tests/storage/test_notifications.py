@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.business_alerts import notify, refresh_alerts
+from tagging_orchestration.business.alerts import notify, refresh_alerts
 from tagging_orchestration.core.errors import (
     ConfigurationError,
     DeliveryUnknown,

@@ -26,7 +26,7 @@ SHOWN = 20
 @retry_only_transient()
 def anomaly_scores(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
     """Judge what is pending."""
-    from tagging_orchestration.business_alerts import score_pending
+    from tagging_orchestration.business.alerts import score_pending
     from tagging_orchestration.storage.anomaly_scores import scores_by_month, strangest_days
 
     project = tagging.project
@@ -81,7 +81,7 @@ def _months_figure(months):
 @retry_only_transient()
 def dashboard_alerts(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
     """Advance every alert over the days that were judged."""
-    from tagging_orchestration.business_alerts import refresh_alerts
+    from tagging_orchestration.business.alerts import refresh_alerts
     from tagging_orchestration.storage.alerts import list_alerts, list_incidents
     from tagging_orchestration.storage.business_runs import hold_business_lock
 
@@ -135,7 +135,7 @@ def dashboard_alerts(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.
 @retry_only_transient()
 def risk_forecast(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
     """Forecast the metrics that have a threshold."""
-    from tagging_orchestration.business_forecasts import refresh_forecasts
+    from tagging_orchestration.business.forecasts import refresh_forecasts
 
     project = tagging.project
     found = refresh_forecasts(

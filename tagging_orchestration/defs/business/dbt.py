@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
 
-from tagging_orchestration.business_dbt import build_path, dbt_vars, manifest_path, project_dir, rules_hash
+from tagging_orchestration.business.dbt import build_path, dbt_vars, manifest_path, project_dir, rules_hash
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.resources import Tagging

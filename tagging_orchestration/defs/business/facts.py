@@ -42,7 +42,7 @@ FACTS = {
 )
 def business_facts(context: dg.AssetExecutionContext, tagging: Tagging) -> Iterator[dg.MaterializeResult]:
     """Load every source of the section `business`, each table in a transaction of its own."""
-    from tagging_orchestration.business_load import load_business
+    from tagging_orchestration.business.load import load_business
 
     with retry_only_transient():
         project = tagging.project

@@ -46,7 +46,7 @@ def unified_content(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.M
 @retry_only_transient()
 def executive_health_report(tagging: Tagging) -> dg.MaterializeResult:
     """Write the report's file."""
-    from tagging_orchestration.business_report import write_report
+    from tagging_orchestration.business.report import write_report
     from tagging_orchestration.clients.report.plot import draw_key_metrics
 
     project = tagging.project

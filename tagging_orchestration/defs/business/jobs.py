@@ -35,7 +35,7 @@ refresh_business = dg.define_asset_job(
 @retry_only_transient()
 def send_notifications(context: dg.OpExecutionContext, tagging: Tagging) -> None:
     """Queue a message for each new incident and channel, and send what is due; never two for one."""
-    from tagging_orchestration.business_alerts import notify
+    from tagging_orchestration.business.alerts import notify
     from tagging_orchestration.clients.notifier import AppriseNotifier
 
     project = tagging.project

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from tagging_orchestration.business_dbt import rules_hash
+from tagging_orchestration.business.dbt import rules_hash
 from tagging_orchestration.defs.business.jobs import load_business_facts, notify_incidents, refresh_alerts
 from tagging_orchestration.defs.resources import Tagging
 from tagging_orchestration.defs.run_states import UNFINISHED

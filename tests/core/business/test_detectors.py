@@ -298,10 +298,11 @@ def test_scores_of_outside_scorers_are_those_of_the_pipeline():
     amounts = revenue()
     amounts[150] *= 2
     amounts[100] = np.nan
-    for values, kind in ((amounts, "amount"), (np.round(amounts), "count"), (amounts / 2000, "share")):
+    amount, count, share = (MetricProfile(kind, min_history_days=14) for kind in ("amount", "count", "share"))
+    for values, profile in ((amounts, amount), (np.round(amounts), count), (amounts / 2000, share)):
         scores = daily_scores(pd.Series(values, index=index))
         assert scores.index.equals(index)
-        expected = judged(values, MetricProfile(value_kind=kind, min_history_days=14))
+        expected = judged(values, profile)
         assert scores.tolist() == [0.0 if day.value is None else day.score for day in expected]
         assert scores.idxmax() == index[150]
 

@@ -56,17 +56,25 @@ price_history AS (
     FROM priced
 ),
 
--- The usual price: the middle one of the last 28 days, or the list price of a product that hardly sold.
+-- Usual are the prices between the lowest and the highest day of the last 28, or the list price of a product that
+-- hardly sold. A wholesaler's prices step with the quantity: the middle one alone would make most days unusual.
 deviations AS (
     SELECT
         h.product_id,
         h.ordered_on,
         h.lines,
-        abs(h.price / nullif(coalesce(usual.price, p.list_price), 0) - 1) AS deviation
+        abs(
+            h.price / nullif(
+                least(
+                    greatest(h.price, coalesce(usual.lowest, p.list_price)), coalesce(usual.highest, p.list_price)
+                ),
+                0
+            ) - 1
+        ) AS deviation
     FROM price_history AS h
     LEFT JOIN {{ ref('stg_products') }} AS p ON h.product_id = p.product_id
     LEFT JOIN LATERAL (
-        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY e.price)::numeric AS price
+        SELECT min(e.price) AS lowest, max(e.price) AS highest
         FROM unnest(h.earlier_prices) AS e (price)
         HAVING count(*) >= 3
     ) AS usual ON true

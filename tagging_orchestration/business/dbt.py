@@ -27,7 +27,7 @@ def project_dir() -> Path:
 
     Raises ConfigurationError where there is none.
     """
-    for root in (project_root(), Path(__file__).resolve().parents[1]):
+    for root in (project_root(), Path(__file__).resolve().parents[2]):
         if (root / FOLDER / "dbt_project.yml").is_file():
             return root / FOLDER
     raise ConfigurationError(f"{project_root()} has no {FOLDER}/dbt_project.yml: work in a clone of the project")
