@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tagging_orchestration.core.ports import Progress
 
 PLAIN_EVERY_SECONDS = 5.0
-NAME_WIDTH = 20
+NAME_WIDTH = 23
 TIME_WIDTH = 9
 FACTS_SHOWN = 4
 # Metadata that is a whole number but counts nothing.

@@ -13,7 +13,7 @@ from tagging_orchestration.defs.business.dbt import (
     alert_candidates,
     business_metrics,
     dbt_resource,
-    insights_and_recommendations,
+    insight_models,
 )
 from tagging_orchestration.defs.business.facts import LEDGERS, business_facts
 from tagging_orchestration.defs.business.health import executive_health_report, unified_content
@@ -31,7 +31,7 @@ defs = dg.Definitions(
         alert_candidates,
         dashboard_alerts,
         risk_forecast,
-        insights_and_recommendations,
+        insight_models,
         unified_content,
         executive_health_report,
     ],

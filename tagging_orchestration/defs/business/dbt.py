@@ -141,13 +141,11 @@ def alert_candidates(context: dg.AssetExecutionContext, dbt: DbtCliResource, tag
 @dbt_assets(
     manifest=MANIFEST,
     select="tag:insights",
-    name="insights_and_recommendations",
+    name="insight_models",
     dagster_dbt_translator=TRANSLATOR,
     retry_policy=TRANSIENT_RETRIES,
     pool="dbt",
 )
-def insights_and_recommendations(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging
-) -> Iterator[Any]:
+def insight_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging) -> Iterator[Any]:
     """Rules over alerts, trends, customers' value and stock; and the snapshots that keep every past state."""
     yield from _build(context, dbt, tagging)

@@ -58,6 +58,8 @@ def executive_health_report(tagging: Tagging) -> dg.MaterializeResult:
         metadata={
             "as_of": str(report.as_of),
             "health": report.health.level,
+            "situations_open": len(report.situations),
+            "incidents_told": len(report.history),
             "key_metrics": plot(figure),
             "path": dg.MetadataValue.path(str(written.path)),
             "report": dg.MetadataValue.md(written.markdown),
