@@ -453,6 +453,8 @@ def test_functions_answer_by_the_names_of_the_design(built: Business):
     ((cost,),) = built.rows("SELECT analytics.estimate_revenue_impact('payment_failure_rate', 0.5)")
     assert cost > 0
     assert built.rows("SELECT analytics.estimate_revenue_impact('visits', 1)") == [(None,)]
+    # Less than a coin is no impact.
+    assert built.rows("SELECT analytics.estimate_revenue_impact('daily_revenue', 0, 1, 0.04, 10)") == [(None,)]
 
 
 def test_ltv_is_revenue_by_cohort(built: Business):

@@ -124,13 +124,13 @@ CREATE FUNCTION analytics.estimate_revenue_impact(
 ) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT round(nullif(greatest(CASE
+    SELECT nullif(greatest(round(CASE
         WHEN metric = 'daily_revenue' THEN expected - value
         WHEN metric = 'daily_orders' THEN (expected - value) * order_value
         WHEN metric = 'conversion_rate' THEN (expected - value) * cases * order_value
         WHEN metric IN ('payment_failure_rate', 'return_rate') THEN value * cases * order_value
         WHEN metric = 'order_completion_rate' THEN (1 - value) * cases * order_value
-    END, 0), 0));
+    END), 0), 0);
 END;
 
 -- ------------------------------------------------------------------------------------- what dbt computed, by name
