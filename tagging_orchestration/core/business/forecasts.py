@@ -33,6 +33,7 @@ ORIGIN_STEP = 2
 LEAST_HISTORY = 28
 LONGEST_HISTORY = 182
 WEEKS = 4
+RISK_DAYS = 7
 MISSING_SHARE = 0.5
 
 
@@ -40,8 +41,9 @@ MISSING_SHARE = 0.5
 class RiskForecast:
     """A metric `horizon_days` ahead, in its own unit, and the risk on the way there.
 
-    `probability` is the chance that any day up to `target_date` lies on the wrong side of `threshold_value`; 0
-    without a threshold. `lower` and `upper` hold about 80 % of what to expect on `target_date`.
+    `probability` is the chance that the mean of seven days in a row, up to `target_date`, lies on the wrong side
+    of `threshold_value`: 1 when that of the last seven days does already, 0 without a threshold. `lower` and
+    `upper` hold about 80 % of what to expect on `target_date`.
     """
 
     horizon_days: int
@@ -97,7 +99,10 @@ def forecast(
         falls = is_higher_better
         if falls is None:
             falls = bool(np.nanmean(series[-7:]) >= threshold)
-        probability = crossing_probability(found, threshold, falls)
+        recent = series[-RISK_DAYS:]
+        level = float(np.nanmean(recent)) if not np.isnan(recent).all() else math.nan
+        crossed = level < threshold if falls else level > threshold
+        probability = 1.0 if crossed else crossing_probability(found, threshold, falls)
     expected, lower, upper = np.clip(
         [found.path[-1], min(ends[0], found.path[-1]), max(ends[1], found.path[-1])], low, high
     )
@@ -120,12 +125,15 @@ def level_of(probability: float) -> Level:
 
 
 def crossing_probability(found: Outlook, threshold: float, falls: bool) -> float:
-    """Chance that any day of the path lies below the threshold (`falls`) or above it.
+    """Chance that the mean of any seven days in a row lies below the threshold (`falls`) or above it; of all days
+    when they are fewer.
 
-    Each past origin's errors are one way the coming days may turn out. Half an origin is added on either side:
-    what happened in none of them is not impossible.
+    A single day of few cases lies beyond almost any limit now and then, which is no risk worth telling. Each past
+    origin's errors are one way the coming days may turn out. Half an origin is added on either side: what happened
+    in none of them is not impossible.
     """
-    ways = found.path + found.errors
+    days = min(RISK_DAYS, len(found.path))
+    ways = np.lib.stride_tricks.sliding_window_view(found.path + found.errors, days, axis=1).mean(axis=2)
     wrong = np.less(ways, threshold) if falls else np.greater(ways, threshold)
     crossed = np.asarray(wrong.any(axis=1))
     return round(float((crossed.sum() + 0.5) / (len(crossed) + 1)), 3)

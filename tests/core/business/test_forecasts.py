@@ -107,16 +107,32 @@ def test_without_a_threshold_there_is_no_risk():
 
 
 def test_a_longer_way_is_riskier():
-    values = revenue()
-    threshold = 470.0
-    assert ahead(values, 14, threshold).probability > ahead(values, 3, threshold).probability
+    values = revenue() * np.exp(np.cumsum(0.02 * np.random.default_rng(5).standard_normal(140)))
+    threshold = 0.85 * float(np.mean(values[-7:]))
+    assert ahead(values, 28, threshold).probability > ahead(values, 7, threshold).probability
 
 
 def test_the_chance_counts_the_errors_that_cross():
-    found = Outlook("seasonal_naive", np.array([10.0, 10.0]), np.array([[0.0, 3.0], [0.0, 0.0], [-3.0, 0.0]]), {})
+    errors = np.array([[0.0, 6.0], [0.0, 0.0], [-6.0, 0.0]])
+    found = Outlook("seasonal_naive", np.array([10.0, 10.0]), errors, {})
     assert crossing_probability(found, 12, falls=False) == pytest.approx(1.5 / 4)
     assert crossing_probability(found, 8, falls=True) == pytest.approx(1.5 / 4)
     assert crossing_probability(found, 20, falls=False) == pytest.approx(0.5 / 4)
+
+
+def test_what_lies_beyond_its_limit_already_is_a_certain_risk():
+    waiting = np.concatenate([np.full(100, 45.0) + np.arange(100) % 5, [600.0, 700.0, 800.0, 900.0, 1000.0]])
+    found = ahead(waiting, threshold=480.0, is_higher_better=False)
+    assert (found.probability, found.level) == (1.0, "極高")
+
+
+def test_one_odd_day_is_no_risk_but_an_odd_week_is():
+    path = np.full(30, 0.9)
+    day, week = np.zeros((2, 30)), np.zeros((2, 30))
+    day[:, 10] = -0.9
+    week[:, 10:17] = -0.3
+    assert crossing_probability(Outlook("ets", path, day, {}), 0.7, falls=True) == 0.167
+    assert crossing_probability(Outlook("ets", path, week, {}), 0.7, falls=True) == 0.833
 
 
 @pytest.mark.parametrize(
