@@ -1,4 +1,4 @@
-"""Which states of a Dagster run mean that it is not over."""
+"""Runs that are not over."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ UNFINISHED = frozenset(
         dg.DagsterRunStatus.CANCELING,
     }
 )
+
+
+def at_work(instance: dg.DagsterInstance, job: str) -> bool:
+    """Whether a run of this job is queued or not over yet."""
+    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=list(UNFINISHED))) > 0

@@ -7,7 +7,7 @@ import dagster as dg
 from tagging_orchestration.business.dbt import rules_hash
 from tagging_orchestration.defs.business.jobs import load_business_facts, notify_incidents, refresh_alerts
 from tagging_orchestration.defs.resources import Tagging
-from tagging_orchestration.defs.run_states import UNFINISHED
+from tagging_orchestration.defs.run_states import at_work
 from tagging_orchestration.settings import get_settings
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
@@ -22,12 +22,16 @@ hourly_facts = dg.ScheduleDefinition(
 
 
 @dg.schedule(job=refresh_alerts, cron_schedule="*/15 * * * *", default_status=RUNNING)
-def refresh_alerts_when_due(tagging: Tagging):
+def refresh_alerts_when_due(context: dg.ScheduleEvaluationContext, tagging: Tagging):
     """Refresh alerts when facts, tags or rules changed since the last refresh, else say that nothing did."""
     from tagging_orchestration.storage.business_runs import pending
 
     found = pending(tagging.project.pool, get_settings().organization_id, rules_hash())
-    return dg.RunRequest() if found else dg.SkipReason(found.said)
+    if not found:
+        return dg.SkipReason(found.said)
+    if at_work(context.instance, refresh_alerts.name):
+        return dg.SkipReason(f"{found.said}: a refresh is at work, the next tick sees what it left")
+    return dg.RunRequest()
 
 
 @dg.sensor(
@@ -51,8 +55,7 @@ def new_critical_alert_sensor(context: dg.SensorEvaluationContext, tagging: Tagg
     due = count_due(pool, organization, datetime.now(UTC))
     if not due:
         return dg.SkipReason(f"no message is due, {queued.withdrawn} withdrawn")
-    unfinished = dg.RunsFilter(job_name=notify_incidents.name, statuses=list(UNFINISHED))
-    if context.instance.get_runs_count(unfinished):
+    if at_work(context.instance, notify_incidents.name):
         return dg.SkipReason(f"{due} messages are due, and a run is at work on them")
     return dg.RunRequest()
 
