@@ -97,8 +97,8 @@ def score_pending(
     """Let the detectors judge the days whose metric or detector changed, and all days after them."""
     organization = settings.organization_id
     dropped = drop_orphans(pool, organization)
-    pending = pending_series(pool, organization, detector_version)
     free_days = holidays(pool, organization)
+    pending = pending_series(pool, organization, detector_version, free_days)
     days = anomalies = done = 0
     for start in range(0, len(pending), SERIES_BATCH):
         part = pending[start : start + SERIES_BATCH]
@@ -114,7 +114,7 @@ def score_pending(
             judged.append((series, verdicts))
             days += len(verdicts)
             anomalies += sum(verdict.is_anomaly for verdict in verdicts)
-        save_scores(pool, organization, detector_version, judged)
+        save_scores(pool, organization, judged)
         done += len(part)
         if progress:
             progress(done, len(pending))

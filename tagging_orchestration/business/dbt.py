@@ -134,8 +134,8 @@ def _offline_environment(settings: Settings) -> dict[str, str]:
 
 
 def rules_hash() -> str:
-    """Fingerprint of all that people edit in the dbt project: models, thresholds, rules, calendar."""
-    digest = hashlib.sha256()
+    """Fingerprint of all that people edit: models, thresholds, rules, calendar, the business of tagging.yaml."""
+    digest = hashlib.sha256(json.dumps(dbt_vars(get_settings()), sort_keys=True).encode())
     for path in sorted(_project_files()):
         digest.update(path.relative_to(project_dir()).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

@@ -15,6 +15,8 @@ from tagging_orchestration.settings import NotificationChannel
 
 LOG = logging.getLogger("tagging.alerts")
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
+# A gateway that lost the answer cannot tell what became of the message.
+_GATEWAY_ERRORS = ("502", "504")
 # How Apprise names kinds of messages.
 _KINDS = {"info": "info", "warning": "warning", "critical": "failure"}
 
@@ -47,8 +49,14 @@ def _send(channel: str, variable: str, url: str, notice: Notice) -> None:
         sender = apprise.Apprise()
         if not sender.add(url):
             raise ConfigurationError(f"{variable} holds no URL that Apprise knows (channel {channel})")
+        if len(sender) != 1:
+            raise ConfigurationError(f"{variable} holds {len(sender)} URLs: give each a channel of its own")
+        # Said to be plain text, what people wrote can be no markup where a channel shows HTML.
         if sender.notify(
-            title=notice.title, body=notice.body, notify_type=apprise.NotifyType(_KINDS[notice.severity])
+            title=notice.title,
+            body=notice.body,
+            notify_type=apprise.NotifyType(_KINDS[notice.severity]),
+            body_format=apprise.NotifyFormat.TEXT,
         ):
             return
     # What the library logs may hold the address, so only what it means is passed on.
@@ -56,6 +64,8 @@ def _send(channel: str, variable: str, url: str, notice: Notice) -> None:
     if re.search(r"[Rr]ead timed out|timed out.*read|Connection aborted|RemoteDisconnected", log):
         raise DeliveryUnknown(f"channel {channel} did not answer in time: the message may have arrived")
     status = re.search(r"error=(\d{3})\b", log)
+    if status and status[1] in _GATEWAY_ERRORS:
+        raise DeliveryUnknown(f"channel {channel} answered {status[1]}: the message may have arrived")
     raise TransientError(
         f"channel {channel} answered {status[1]}" if status else f"channel {channel} could not be reached"
     )

@@ -233,7 +233,11 @@ def _count_tags(connection: Connection, organization_id: str, places: Sequence[_
                                 AND (
                                     p.product_id = c.metadata ->> 'product_sku'
                                     OR p.product_id IN (
-                                        SELECT f.product_id FROM analytics.content_facts AS f
+                                        SELECT coalesce(f.product_id, o.product_id)
+                                        FROM analytics.content_facts AS f
+                                        LEFT JOIN raw.order_items AS o
+                                            ON f.product_id IS NULL AND o.organization_id = f.organization_id
+                                            AND o.order_id = f.order_id
                                         WHERE f.content_id = c.id
                                     )
                                 )

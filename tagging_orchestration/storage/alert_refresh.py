@@ -401,7 +401,15 @@ def _insert_staged(connection: Connection, is_open: bool, run_id: str | None) ->
             n.id, n.organization_id, n.alert_type, n.alert_subtype, n.severity, n.priority, n.metric_name,
             n.dimension, n.dimension_label, n.direction, n.fingerprint, n.title, n.message, n.texts,
             n.current_value, n.threshold_value,
-            coalesce(b.business_context, '{}') || jsonb_build_object('evidence', coalesce(n.evidence, '{}')),
+            coalesce(
+                b.business_context || jsonb_build_object(
+                    'triggering_metrics',
+                    (b.business_context -> 'triggering_metrics')
+                    - '{current_value,threshold_value,expected_value,breach_severity}'::text[]
+                    || c.triggering_metrics
+                ),
+                b.business_context, '{}'
+            ) || jsonb_build_object('evidence', coalesce(n.evidence, '{}')),
             coalesce(n.evidence, '{}'), n.metric_date, n.last_metric_date, n.state, n.detected_at, n.detected_at,
             n.last_seen_at, n.occurrences, n.quiet_runs, n.expires_at, n.resolved_at, n.resolution, n.incident_id,
             %(run_id)s
@@ -409,6 +417,26 @@ def _insert_staged(connection: Connection, is_open: bool, run_id: str | None) ->
         LEFT JOIN analytics.business_context AS b
             ON b.organization_id = n.organization_id AND b.metric_name = n.metric_name
             AND b.dimension = n.dimension AND b.metric_date = n.metric_date
+        -- A day may be out of line in several ways; what triggered is this alert's own.
+        LEFT JOIN LATERAL (
+            SELECT
+                jsonb_strip_nulls(
+                    jsonb_build_object(
+                        'current_value', trim_scale(k.current_value),
+                        'threshold_value', trim_scale(k.threshold_value),
+                        'expected_value', trim_scale(k.expected_value),
+                        'breach_severity', k.severity
+                    )
+                ) AS triggering_metrics
+            FROM (
+                SELECT * FROM analytics.alerts_threshold UNION ALL SELECT * FROM analytics.alerts_trend_anomaly
+            ) AS k
+            WHERE
+                k.organization_id = n.organization_id AND k.metric_name = n.metric_name
+                AND k.dimension = n.dimension AND k.metric_date = n.metric_date
+                AND k.alert_type = n.alert_type AND k.direction = n.direction
+            LIMIT 1
+        ) AS c ON true
         WHERE
             n.is_open = %(is_open)s
             AND NOT EXISTS (SELECT FROM analytics.dashboard_alerts AS a WHERE a.id = n.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,12 +15,16 @@ from tagging_orchestration.storage.connection import transaction
 
 @dataclass(frozen=True, slots=True)
 class PendingSeries:
-    """A series with days to judge: `first_day` and all after it, since each day is judged from those before."""
+    """A series with days to judge: `first_day` and all after it, since each day is judged from those before.
+
+    `version` is that of the detector with the settings it judges this series by.
+    """
 
     metric_name: str
     dimension: str
     first_day: date
     profile: MetricProfile
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,25 @@ class StrangeDay:
     direction: str
 
 
-def pending_series(pool: ConnectionPool, organization_id: str, detector_version: str) -> list[PendingSeries]:
-    """The series whose metric differs from what was judged, or that another detector judged."""
+def pending_series(
+    pool: ConnectionPool, organization_id: str, detector_version: str, free_days: Collection[date]
+) -> list[PendingSeries]:
+    """The series whose metric differs from what was judged, or that another detector, other settings of the metric
+    or another calendar judged."""
     # Both tables are read once: a day is found out by comparing it. Index: primary key of anomaly_scores.
     query = """
         SELECT
             f.metric_name, f.dimension, min(f.metric_date), t.value_kind, t.seasonality, t.min_history_days,
-            t.false_alarms_per_30_days::float8
+            t.false_alarms_per_30_days::float8, v.version
         FROM analytics.fct_business_metrics_daily AS f
         JOIN analytics.metric_thresholds AS t ON t.metric_name = f.metric_name AND t.enabled AND t.detect
+        CROSS JOIN LATERAL (
+            SELECT
+                %(version)s || '-' || left(md5(concat_ws(
+                    ' ', t.value_kind, t.seasonality, t.min_history_days, t.false_alarms_per_30_days,
+                    %(calendar)s::text
+                )), 8) AS version
+        ) AS v
         LEFT JOIN analytics.anomaly_scores AS s
             ON s.organization_id = f.organization_id AND s.metric_name = f.metric_name
             AND s.dimension = f.dimension AND s.metric_date = f.metric_date
@@ -63,16 +77,22 @@ def pending_series(pool: ConnectionPool, organization_id: str, detector_version:
             f.organization_id = %(organization)s
             AND (
                 s.metric_date IS NULL OR s.value IS DISTINCT FROM f.current_value
-                OR s.detector_version <> %(version)s
+                OR s.detector_version <> v.version
             )
-        GROUP BY f.metric_name, f.dimension, t.metric_name
+        GROUP BY f.metric_name, f.dimension, t.metric_name, v.version
         ORDER BY f.metric_name, f.dimension
     """
     with transaction(pool) as connection:
-        rows = connection.execute(query, {"organization": organization_id, "version": detector_version})
+        parameters = {
+            "organization": organization_id,
+            "version": detector_version,
+            "calendar": " ".join(map(str, sorted(free_days))),
+        }
         return [
-            PendingSeries(metric, dimension, first_day, MetricProfile(kind, seasonality, history, budget))
-            for metric, dimension, first_day, kind, seasonality, history, budget in rows
+            PendingSeries(metric, dimension, first_day, MetricProfile(kind, seasonality, history, budget), version)
+            for metric, dimension, first_day, kind, seasonality, history, budget, version in connection.execute(
+                query, parameters
+            )
         ]
 
 
@@ -115,7 +135,6 @@ def holidays(pool: ConnectionPool, organization_id: str) -> frozenset[date]:
 def save_scores(
     pool: ConnectionPool,
     organization_id: str,
-    detector_version: str,
     judged: Sequence[tuple[PendingSeries, Sequence[DayJudgement]]],
 ) -> None:
     """Write what the detectors made of the pending days of some series, in one transaction."""
@@ -149,7 +168,7 @@ def save_scores(
                                 day.is_anomaly,
                                 day.kind,
                                 day.direction,
-                                detector_version,
+                                series.version,
                             )
                         )
         # Index: primary key of anomaly_scores. The value is the metric's own, digit by digit, so that a rounding

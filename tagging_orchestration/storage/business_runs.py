@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.core.errors import TransientError
+from tagging_orchestration.core.errors import ConfigurationError, TransientError
 
 LOCK = "tagging-business"
 LOCK_SECONDS = 600
@@ -96,7 +96,7 @@ def pending(pool: ConnectionPool, organization: str, rules_hash: str) -> Busines
         row = connection.execute(
             """
             WITH last AS (
-                SELECT r.started_at, r.rules_hash
+                SELECT r.started_at, r.rules_hash, r.facts_state
                 FROM analytics.business_runs AS r
                 WHERE r.organization_id = %(organization)s AND r.finished_at IS NOT NULL
                 ORDER BY r.id DESC
@@ -108,11 +108,14 @@ def pending(pool: ConnectionPool, organization: str, rules_hash: str) -> Busines
                 OR EXISTS (SELECT FROM raw.sessions AS s WHERE s.organization_id = %(organization)s),
                 NOT EXISTS (SELECT FROM last),
                 (
-                    SELECT count(DISTINCT d.day)
+                    SELECT greatest(
+                        count(DISTINCT d.day) FILTER (WHERE d.touched_at > (SELECT last.started_at FROM last)),
+                        -- A load that had touched its days, but not committed, when the last refresh began.
+                        (coalesce(sum(extract(epoch FROM d.touched_at)), 0) <> (SELECT last.facts_state FROM last))
+                        ::integer
+                    )
                     FROM raw.touched_days AS d
-                    WHERE
-                        d.organization_id = %(organization)s
-                        AND d.touched_at > (SELECT last.started_at FROM last)
+                    WHERE d.organization_id = %(organization)s
                 ),
                 (
                     SELECT count(*)
@@ -132,11 +135,28 @@ def pending(pool: ConnectionPool, organization: str, rules_hash: str) -> Busines
 
 
 def start_run(pool: ConnectionPool, organization: str, *, run_id: str, rules_hash: str) -> None:
-    """Note that a refresh begins: facts and tags that change from now on are pending for the next one."""
+    """Note that a refresh begins: facts and tags that change from now on are pending for the next one.
+
+    Raises ConfigurationError when the database holds another business: what dbt builds is one business's.
+    """
     with pool.connection() as connection:
+        (other,) = connection.execute(
+            "SELECT max(r.organization_id) FROM analytics.business_runs AS r WHERE r.organization_id <> %s",
+            [organization],
+        ).fetchone() or (None,)
+        if other is not None:
+            raise ConfigurationError(
+                f"this database holds the business of organisation {other!r}: give {organization!r} a database of "
+                "its own (TAGGING_DATABASE_URL)"
+            )
         connection.execute(
-            "INSERT INTO analytics.business_runs (organization_id, run_id, rules_hash) VALUES (%s, %s, %s)",
-            [organization, run_id, rules_hash],
+            """
+            INSERT INTO analytics.business_runs (organization_id, run_id, rules_hash, facts_state)
+            SELECT %(organization)s, %(run_id)s, %(rules_hash)s, coalesce(sum(extract(epoch FROM d.touched_at)), 0)
+            FROM raw.touched_days AS d
+            WHERE d.organization_id = %(organization)s
+            """,
+            {"organization": organization, "run_id": run_id, "rules_hash": rules_hash},
         )
 
 

@@ -106,6 +106,7 @@ def queue_notifications(
             DELETE FROM analytics.notifications AS n
             WHERE
                 n.organization_id = %(organization)s AND n.status = 'queued' AND n.attempts = 0
+                AND n.last_error IS NULL
                 AND NOT EXISTS (
                     SELECT FROM wanted AS w WHERE w.incident_id = n.incident_id AND w.channel = n.channel
                 )

@@ -155,6 +155,26 @@ def test_the_context_is_frozen_at_first_and_holds_the_evidence(business: Connect
     assert {tag["tag"] for tag in later.evidence_refs["top_tags"]} >= {"付款失敗", "payment failed"}
 
 
+def test_each_of_two_alerts_of_a_day_freezes_what_triggered_it(business: ConnectionPool, settings: Settings):
+    find_candidate(business, "daily_revenue", 12, subtype="static", value=10, severity="critical")
+    find_candidate(business, "daily_revenue", 12, subtype="drop", value=20)
+    with business.connection() as connection:
+        connection.execute(
+            "UPDATE analytics.business_context SET business_context = business_context"
+            ' || \'{"triggering_metrics": {"primary_metric": "daily_revenue", "current_value": 99,'
+            ' "expected_value": 1}}\''
+        )
+    refresh(business, settings)
+    frozen = {
+        alert.alert_type: alert.business_context["triggering_metrics"]
+        for alert in storage.list_alerts(business, "default")
+    }
+    told = {kind: (context["current_value"], context["breach_severity"]) for kind, context in frozen.items()}
+    assert told == {"threshold_breach": (10, "critical"), "anomaly_detection": (20, "warning")}
+    assert {context["primary_metric"] for context in frozen.values()} == {"daily_revenue"}
+    assert all(context.get("expected_value") != 1 for context in frozen.values())
+
+
 def test_a_season_at_once_is_what_daily_refreshes_make(
     business: ConnectionPool, settings: Settings, database_url: str
 ):

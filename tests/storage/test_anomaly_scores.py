@@ -70,6 +70,15 @@ def test_the_profile_and_the_calendar_reach_the_detector(business: ConnectionPoo
     assert [profile.value_kind for _, profile, _ in judge.asked] == ["amount", "count"]
     assert judge.asked[0][1].min_history_days == 14
     assert judge.asked[0][2] == {day(1), day(2)}
+    assert score_pending(business, settings, judge=judge) == ScoreRefresh()
+    with business.connection() as connection:
+        connection.execute(
+            "UPDATE metric_thresholds SET false_alarms_per_30_days = 1 WHERE metric_name = 'daily_revenue'"
+        )
+    assert score_pending(business, settings, judge=judge).series == 1
+    with business.connection() as connection:
+        connection.execute("INSERT INTO analytics.dim_calendar VALUES ('default', %s, true, false)", [day(4)])
+    assert score_pending(business, settings, judge=judge).series == 2
 
 
 def test_scores_of_what_is_judged_no_more_are_forgotten(business: ConnectionPool, settings: Settings):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date
 from threading import Event, Thread
 
+import pytest
 from psycopg_pool import ConnectionPool
 
+from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.storage import business_runs
 from tagging_orchestration.storage.business_runs import finish_run, hold_business_lock, latest_run, start_run
 
@@ -51,6 +53,24 @@ def test_facts_that_change_while_a_refresh_works_are_pending_for_the_next(pool: 
     last = latest_run(pool, ORGANIZATION)
     assert last is not None
     assert (last.run_id, last.counts) == ("r2", {"alerts": 2})
+
+
+def test_a_load_that_commits_after_the_refresh_began_is_pending(pool: ConnectionPool):
+    order(pool, "o1", "2026-03-10 02:00+00")
+    with pool.connection() as slow:
+        slow.execute(
+            "INSERT INTO raw.orders (order_id, ordered_at, status, total_amount, currency)"
+            " VALUES ('slow', '2026-03-11 02:00+00', 'delivered', 100, 'TWD')"
+        )
+        refresh(pool, "r1")
+        assert not pending(pool)
+    assert pending(pool).touched_days == 1
+
+
+def test_a_second_business_is_refused_before_it_replaces_the_first(pool: ConnectionPool):
+    start_run(pool, ORGANIZATION, run_id="r1", rules_hash="v1")
+    with pytest.raises(ConfigurationError, match="organisation 'default'"):
+        start_run(pool, "second", run_id="r2", rules_hash="v1")
 
 
 def test_other_rules_and_tags_are_pending(pool: ConnectionPool):

@@ -53,6 +53,32 @@ def test_the_same_fact_again_touches_nothing(pool: ConnectionPool):
     assert touched(pool, "orders") == []
 
 
+def test_a_corrected_product_touches_the_days_it_was_sold(pool: ConnectionPool):
+    order(pool)
+    with pool.connection() as connection:
+        connection.execute(
+            "INSERT INTO raw.order_items (order_id, line_number, product_id, quantity, unit_price)"
+            " VALUES ('o1', 1, '壺', 1, 100)"
+        )
+        connection.execute(
+            "INSERT INTO raw.products (product_id, name, category) VALUES ('壺', '手沖壺', 'kettles')"
+        )
+        connection.execute("INSERT INTO raw.products (product_id, name) VALUES ('unsold', 'Unsold')")
+    assert touched(pool, "products") == [date(2026, 3, 10)]
+    with pool.connection() as connection:
+        connection.execute("UPDATE raw.products SET category = 'pots' WHERE product_id = '壺'")
+    assert touched(pool, "products") == [date(2026, 3, 10)]
+
+
+def test_a_day_is_complete_only_when_facts_came_after_it(pool: ConnectionPool):
+    with pool.connection() as connection:
+        order(pool)
+        connection.execute("UPDATE raw.touched_days SET touched_at = '2026-03-10 20:00+00'")
+        assert connection.execute("SELECT analytics.as_of_day()").fetchone() == (date(2026, 3, 9),)
+        connection.execute("UPDATE raw.touched_days SET touched_at = '2026-03-11 00:30+00'")
+        assert connection.execute("SELECT analytics.as_of_day()").fetchone() == (date(2026, 3, 10),)
+
+
 def alert(connection: psycopg.Connection, fingerprint: str) -> str:
     connection.execute(
         "INSERT INTO metric_thresholds (metric_name, display_name, display_name_zh)"

@@ -224,7 +224,12 @@ BEGIN
     FOR fact IN
         SELECT * FROM (VALUES
             ('customers', 'ARRAY[analytics.business_day(f.created_at, f.organization_id)]'),
-            ('products', NULL),
+            (
+                'products',
+                'ARRAY(SELECT DISTINCT analytics.business_day(o.ordered_at, o.organization_id) FROM raw.orders AS o '
+                'JOIN raw.order_items AS i ON i.organization_id = o.organization_id AND i.order_id = o.order_id '
+                'WHERE i.organization_id = f.organization_id AND i.product_id = f.product_id)'
+            ),
             (
                 'orders',
                 'ARRAY[analytics.business_day(f.ordered_at, f.organization_id), '
@@ -253,7 +258,6 @@ BEGIN
             'CREATE TRIGGER drop_unchanged BEFORE UPDATE ON raw.%I FOR EACH ROW EXECUTE FUNCTION raw.drop_unchanged()',
             fact.name
         );
-        CONTINUE WHEN fact.days IS NULL;
         EXECUTE format(
             'CREATE TRIGGER touch_inserted AFTER INSERT ON raw.%I REFERENCING NEW TABLE AS new_rows '
             'FOR EACH STATEMENT EXECUTE FUNCTION raw.touch_days(%L)', fact.name, fact.days
@@ -279,7 +283,7 @@ CREATE TABLE analytics.metric_thresholds (
     display_name_zh text NOT NULL,
     category varchar(50) NOT NULL DEFAULT 'general',
     is_higher_better boolean,
-    comparison varchar(10) NOT NULL DEFAULT 'gt' CHECK (comparison IN ('gt', 'lt', 'between')),
+    comparison varchar(10) NOT NULL DEFAULT 'gt' CHECK (comparison IN ('gt', 'lt')),
     warning_threshold numeric(18, 4),
     critical_threshold numeric(18, 4),
     unit varchar(20) NOT NULL DEFAULT '',
@@ -544,6 +548,7 @@ CREATE TABLE analytics.business_runs (
     organization_id text NOT NULL DEFAULT 'default',
     run_id text,
     rules_hash text NOT NULL DEFAULT '',
+    facts_state numeric NOT NULL DEFAULT 0,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamptz,
     as_of date,
@@ -552,4 +557,6 @@ CREATE TABLE analytics.business_runs (
 CREATE INDEX business_runs_latest ON analytics.business_runs (organization_id, id DESC)
     WHERE finished_at IS NOT NULL;
 CREATE INDEX business_runs_run ON analytics.business_runs (run_id);
+COMMENT ON COLUMN analytics.business_runs.facts_state IS
+    'sum of raw.touched_days.touched_at that it saw: a maximum would miss a load that commits late';
 COMMENT ON COLUMN analytics.business_runs.rules_hash IS 'of the dbt project: seeds, models and rules it ran with';

@@ -15,14 +15,21 @@ COMMENT ON TABLE analytics.computed_days IS
     'A day of a family of metrics is due when facts_state, the sum of raw.touched_days.touched_at in its reach, or '
     'the definition of its metrics is another than these.';
 
--- The business's present: its last complete day of facts. A business without facts has that of its contents.
+-- The business's present: its last complete day of facts. A day is complete when it is over and facts came after it:
+-- an export of Monday noon does not make a Monday. A business without facts has the last day of its contents.
 CREATE FUNCTION analytics.as_of_day(organization text DEFAULT 'default') RETURNS date
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    -- each maximum is one look-up: orders_ordered_at, sessions_pkey, support_tickets_created_at; contents scans
+    -- each maximum is one look-up: orders_ordered_at, sessions_pkey, support_tickets_created_at,
+    -- reviews_created_at; touched_days is as long as the days of the business, contents scans
     SELECT CASE
         WHEN latest.moment IS NOT NULL THEN least(
-            analytics.business_day(latest.moment, organization), analytics.business_day(now(), organization) - 1
+            analytics.business_day(latest.moment, organization), analytics.business_day(now(), organization) - 1,
+            (
+                SELECT analytics.business_day(max(d.touched_at), organization) - 1
+                FROM raw.touched_days AS d
+                WHERE d.organization_id = organization
+            )
         )
     END
     FROM (
@@ -30,7 +37,8 @@ BEGIN ATOMIC
             greatest(
                 (SELECT max(o.ordered_at) FROM raw.orders AS o WHERE o.organization_id = organization),
                 (SELECT max(s.started_at) FROM raw.sessions AS s WHERE s.organization_id = organization),
-                (SELECT max(t.created_at) FROM raw.support_tickets AS t WHERE t.organization_id = organization)
+                (SELECT max(t.created_at) FROM raw.support_tickets AS t WHERE t.organization_id = organization),
+                (SELECT max(r.created_at) FROM raw.reviews AS r WHERE r.organization_id = organization)
             ),
             (SELECT max(c.created_at) FROM tagging.contents AS c WHERE c.organization_id = organization)
         ) AS moment
