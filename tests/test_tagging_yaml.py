@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tagging_orchestration.settings import CONFIG_FILE, Settings, SourceSettings, get_settings
+from tagging_orchestration.settings import CONFIG_FILE, BusinessSettings, Settings, SourceSettings, get_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,3 +67,8 @@ def test_switched_off_settings_show_their_true_defaults() -> None:
             if key in switched_on.get(section, {}):
                 continue
             assert getattr(default, key) == value, f"{section}.{key}"
+
+
+def test_a_time_zone_that_does_not_exist_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="no time zone: use a name such as Asia/Taipei"):
+        BusinessSettings(timezone="Asia/Taipeh")

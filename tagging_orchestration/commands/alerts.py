@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import math
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tagging_orchestration.commands.options import Function, Moment, json_option, limit_option, verbose_option
+from tagging_orchestration.commands.options import (
+    Function,
+    Moment,
+    json_option,
+    limit_option,
+    one_of,
+    verbose_option,
+)
 from tagging_orchestration.commands.output import moment, plain, print_json, shorten, show, table
 from tagging_orchestration.core.errors import UnknownName
 
@@ -101,7 +109,7 @@ def show_alert(alert: str, lang: str | None, as_json: bool) -> None:
         f"  {plain(found.text('message', lang))}",
         f"  {found.metric_name} of {plain(about)}, {found.alert_subtype}, {found.severity},"
         f" priority {found.priority}",
-        f"  {found.state} from {found.metric_date} to {_until(found)}, seen on {found.occurrences} days"
+        f"  {found.state} from {found.metric_date} to {_until(found) or "now"}, seen on {found.occurrences} days"
         + (f", {found.resolution}" if found.resolution else ""),
     )
     if found.acknowledged_at:
@@ -269,7 +277,9 @@ def close(alert: str, remark: str | None) -> None:
 @click.option("--alert", help="This alert, now and when it comes back.")
 @click.option("--metric", help="All alerts of this metric.")
 @click.option("--dimension", help="All alerts of this part of the business, as in product:KT-EL08.")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True)
+@click.option(
+    "--hours", type=click.FloatRange(min=0, max=24 * 366, min_open=True), default=24.0, show_default=True
+)
 @click.option("--reason", help="Why; it stands beside the silence.")
 @click.option("--list", "listed", is_flag=True, help="Show what is silent instead.")
 @json_option
@@ -287,8 +297,12 @@ def silence(
     from tagging_orchestration.storage import alerts as storage
     from tagging_orchestration.wiring import Project
 
+    if math.isnan(hours):
+        raise click.UsageError("--hours must be a number")
     with Project() as project:
         organization = project.settings.organization_id
+        if metric:
+            one_of(metric, storage.metric_names(project.pool), "metric")
         if not listed:
             found = storage.find_alert(project.pool, organization, alert) if alert else None
             storage.silence(

@@ -118,6 +118,15 @@ class Silence:
 # ----------------------------------------------------------------------------------------------------- reading
 
 
+def metric_names(pool: ConnectionPool) -> list[str]:
+    """Names of all metrics that have thresholds."""
+    with transaction(pool) as connection:
+        rows = connection.execute(
+            "SELECT t.metric_name FROM analytics.metric_thresholds AS t ORDER BY 1"
+        ).fetchall()
+    return [name for (name,) in rows]
+
+
 def list_alerts(
     pool: ConnectionPool,
     organization_id: str,

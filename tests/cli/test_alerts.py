@@ -116,6 +116,9 @@ def test_silences(tagging: Tagging, business: ConnectionPool):
     refused = tagging("alerts", "silence", "--metric", "daily_revenue")
     assert (refused.exit_code, "say why" in refused.stderr) == (5, True)
     assert tagging("alerts", "unsilence", "99").exit_code == 3
+    assert tagging("alerts", "silence", "--metric", "no_such", "--reason", "sale").exit_code == 3
+    for hours in ("nan", "99999999999"):
+        assert tagging("alerts", "silence", "--metric", "visits", "--hours", hours, "--reason", "x").exit_code == 2
 
 
 def test_dead_letters_can_be_sent_again(tagging: Tagging, business: ConnectionPool):

@@ -88,6 +88,7 @@ def test_columns_values_and_constants_are_taken_as_told(tmp_path: Path):
     [
         ("A1,2026-03-10,delivered,-5", "total_amount", RejectionCode.BAD_VALUE, "greater than or equal to 0"),
         ("A1,2027-03-10,created,5", "ordered_at", RejectionCode.BAD_VALUE, "in the future"),
+        ("A1,1899-12-30,created,5", "ordered_at", RejectionCode.BAD_VALUE, "before 1980"),
         ("A1,yesterday,created,5", "ordered_at", RejectionCode.BAD_DATE, "is not a date"),
         ("A1,03/04/2026,created,5", "ordered_at", RejectionCode.BAD_DATE, "more than one way"),
         ("A1,2026-02-30,created,5", "ordered_at", RejectionCode.BAD_DATE, "2026-02-30"),

@@ -238,15 +238,21 @@ class TableLoad:
     load_id: int | None = None
 
 
+FIRST_YEAR = 1980
+
+
 def contradictions(fact: Fact, now: datetime) -> Iterator[Contradiction]:
-    """What cannot be true of a fact at the instant `now`: a future that has happened already, an end before its
-    beginning, a currency that does not exist."""
+    """What cannot be true of a fact at the instant `now`: a future that has happened already, a time before
+    computers kept books (spreadsheets' zero is 1899, Unix's 1970), an end before its beginning, a currency that
+    does not exist."""
     limit = now + FUTURE_TOLERANCE
     for column in type(fact).__dataclass_fields__:
         value = getattr(fact, column)
         if isinstance(value, datetime):
             if column not in _PLANS and value > limit:
                 yield Contradiction(column, f"{value.isoformat()} is in the future")
+            if value.year < FIRST_YEAR:
+                yield Contradiction(column, f"{value.isoformat()} is before {FIRST_YEAR}")
         elif isinstance(value, date) and not isinstance(fact, CalendarDay) and value > limit.date():
             yield Contradiction(column, f"{value} is in the future")
     beginning, others = _BEGINNINGS.get(type(fact), ("", ()))

@@ -56,7 +56,7 @@ def business_facts(context: dg.AssetExecutionContext, tagging: Tagging) -> Itera
                 metadata={
                     **{
                         figure: sum(getattr(load, figure) for load in of_table)
-                        for figure in ("rows_read", "inserted", "updated", "unchanged", "rejected")
+                        for figure in ("rows_read", "rejected", "inserted", "updated", "unchanged")
                     },
                     "remarks": table(["remark"], [[remark] for load in of_table for remark in load.remarks]),
                 },
