@@ -109,7 +109,7 @@ def show_alert(alert: str, lang: str | None, as_json: bool) -> None:
         f"  {plain(found.text('message', lang))}",
         f"  {found.metric_name} of {plain(about)}, {found.alert_subtype}, {found.severity},"
         f" priority {found.priority}",
-        f"  {found.state} from {found.metric_date} to {_until(found) or "now"}, seen on {found.occurrences} days"
+        f"  {found.state} from {found.metric_date} to {_until(found) or 'now'}, seen on {found.occurrences} days"
         + (f", {found.resolution}" if found.resolution else ""),
     )
     if found.acknowledged_at:
