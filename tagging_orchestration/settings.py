@@ -225,6 +225,48 @@ class BusinessSettings(Strict):
         return name
 
 
+class ProviderSettings(Strict):
+    """What tagging.yaml states of a provider; it is written to the table `ai_providers`, where the rest stays as
+    it is. The key stands in the environment variable `api_key_env`."""
+
+    active: bool | None = None
+    base_url: str | None = None
+    model: str | None = None
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
+    price_in_per_million: float | None = Field(default=None, ge=0, description="USD a million tokens")
+    price_out_per_million: float | None = Field(default=None, ge=0)
+    max_concurrency: int | None = Field(default=None, gt=0)
+
+
+class TagProposalSettings(Strict):
+    """The language model as one more generator of tags."""
+
+    enabled: bool = False
+    neighbours: int = Field(default=5, ge=0, description="similar contents whose tags the model sees")
+    vocabulary: int = Field(default=40, ge=0, description="tags of the vocabulary the model may choose from")
+    max_characters: int = Field(default=4000, gt=0, description="of a text that is shown to the model")
+    max_contents: int = Field(default=200, gt=0, description="contents a run")
+
+
+class AiSettings(Strict):
+    """The optional language model. What is stated here is written to the tables of the schema `ai` when prompts
+    and providers are synchronised; what is not stated is the tables'."""
+
+    enabled: bool | None = Field(default=None, description="None: as ai_system_config says")
+    environment: Literal["development", "staging", "production"] = "development"
+    providers: dict[str, ProviderSettings] = {}
+    daily_token_limit: int = Field(default=200_000, ge=0, description="for everybody, critical alerts too")
+    hourly_request_limit: int = Field(default=120, ge=0, description="critical alerts may exceed it")
+    daily_cost_limit_usd: float = Field(default=5.0, ge=0)
+    critical_first: bool = Field(default=True, description="critical alerts may exceed the hourly limit")
+    alerts_per_run: int = Field(default=20, gt=0)
+    usage_retention_days: int = Field(default=90, gt=0)
+    person_names_model: str | None = Field(
+        default=None, description="installed spaCy model that finds people's names; None: names are not looked for"
+    )
+    tags: TagProposalSettings = TagProposalSettings()
+
+
 class Settings(BaseSettings):
     """The settings of one process. Build it with `get_settings`."""
 
@@ -250,6 +292,7 @@ class Settings(BaseSettings):
     partitions: PartitionSettings = PartitionSettings()
     runs: RunSettings = RunSettings()
     business: BusinessSettings = BusinessSettings()
+    ai: AiSettings = AiSettings()
 
     @classmethod
     def settings_customise_sources(

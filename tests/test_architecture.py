@@ -26,6 +26,7 @@ ALLOWED = {
     "experiments": {"core", "settings", "storage", "clients", "wiring"},
     "demo": {"core", "settings", "storage", "clients"},
     "business": {"core", "settings", "storage", "clients", "demo"},
+    "ai": {"core", "settings", "storage", "clients", "wiring", "experiments"},
     "defs": {
         "core",
         "settings",
@@ -34,7 +35,9 @@ ALLOWED = {
         "wiring",
         "experiments",
         "business",
+        "ai",
     },
+    "dev_llm": {"core"},
     "definitions": {"defs"},
     "commands": {
         "core",
@@ -44,6 +47,8 @@ ALLOWED = {
         "wiring",
         "experiments",
         "business",
+        "ai",
+        "dev_llm",
         "defs",
         "definitions",
         "postgres",
@@ -52,7 +57,7 @@ ALLOWED = {
     "cli": {"commands", "core", "postgres", "settings"},
 }
 
-CORE_LIBRARIES = {"jsonschema", "numpy", "pydantic", "rapidfuzz", "scipy", "sklearn", "statsmodels"}
+CORE_LIBRARIES = {"json_repair", "jsonschema", "numpy", "pydantic", "rapidfuzz", "scipy", "sklearn", "statsmodels"}
 
 
 def modules() -> list[Path]:

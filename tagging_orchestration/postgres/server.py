@@ -432,7 +432,7 @@ class EmbeddedServer:
                         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
                 # For psql and other people's tools; the project's own connections say it themselves.
                 connection.execute(
-                    sql.SQL("ALTER DATABASE {} SET search_path = tagging, analytics, public").format(
+                    sql.SQL("ALTER DATABASE {} SET search_path = tagging, analytics, ai, public").format(
                         sql.Identifier(TAGGING_DATABASE)
                     )
                 )

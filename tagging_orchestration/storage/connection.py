@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 APPLICATION = "tagging"
 # `extensions` is where Supabase keeps pgvector; schemas that do not exist are skipped by Postgres.
-SEARCH_PATH = "tagging, analytics, public, extensions"
+SEARCH_PATH = "tagging, analytics, ai, public, extensions"
 SESSION_OPTIONS = f"-c search_path={SEARCH_PATH.replace(' ', '')} -c timezone=UTC"
 MINIMUM_POSTGRES = 16
 MINIMUM_PGVECTOR = (0, 7)

@@ -51,7 +51,7 @@ def test_a_session_has_search_path_utc_name_and_vectors(database_url: str) -> No
         ).fetchone()
     assert row is not None
     path, name, now, vector = row
-    assert (path, name) == ("tagging,analytics,public,extensions", "tagging test")
+    assert (path, name) == ("tagging,analytics,ai,public,extensions", "tagging test")
     assert now.utcoffset() == timedelta(0)
     assert abs(now - datetime.now(UTC)) < timedelta(minutes=1)
     np.testing.assert_allclose(vector.to_numpy(), [0.6, 0.8], rtol=1e-6)
@@ -112,7 +112,9 @@ def test_transaction_pooling_makes_the_search_path_the_roles_default(
     try:
         migrate.upgrade(empty_database_url)
         with connect(empty_database_url) as session:
-            assert session.execute("SHOW search_path").fetchone() == ("tagging, analytics, public, extensions",)
+            assert session.execute("SHOW search_path").fetchone() == (
+                "tagging, analytics, ai, public, extensions",
+            )
     finally:
         get_settings.cache_clear()
 

@@ -1,0 +1,1 @@
+-- What keeps the history of prompts, whoever edits them.

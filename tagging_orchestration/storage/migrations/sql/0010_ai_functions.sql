@@ -1,0 +1,1 @@
+-- The choice of a provider, its figures, and the upkeep of the log of calls.

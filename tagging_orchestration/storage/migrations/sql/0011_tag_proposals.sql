@@ -1,0 +1,1 @@
+-- Tags that a language model proposed.
