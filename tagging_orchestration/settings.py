@@ -254,7 +254,7 @@ class AiSettings(Strict):
 
     enabled: bool | None = Field(default=None, description="None: as ai_system_config says")
     environment: Literal["development", "staging", "production"] = "development"
-    providers: dict[str, ProviderSettings] = {}
+    providers: dict[str, ProviderSettings] = Field(default={}, description="by name: local, openai, claude")
     daily_token_limit: int = Field(default=200_000, ge=0, description="for everybody, critical alerts too")
     hourly_request_limit: int = Field(default=120, ge=0, description="critical alerts may exceed it")
     daily_cost_limit_usd: float = Field(default=5.0, ge=0)

@@ -190,7 +190,8 @@ class RenderedPrompt:
 @dataclass(frozen=True, slots=True)
 class EvidenceItem:
     """Something an answer may cite. `ref` is one of `tag:<id>`, `content:<id>`, `row:<table>/<id>`,
-    `alert:<uuid>`, `metric:<name>`, `insight:<id>`, `recommendation:<id>`, `context:<path.in.business_context>`."""
+    `alert:<uuid>`, `metric:<name>`, `insight:<id>`, `recommendation:<id>`, `context:<path.of.a.leaf>` of the
+    business_context."""
 
     ref: str
     label: str
@@ -234,7 +235,7 @@ AnswerCheck = Callable[[str, str], ParsedAnswer]
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A question to whichever provider is best. `variables` are what the template is rendered from (masked by the
-    gateway); `evidence` is what the answer may cite; `context_hash` is of the subject's data."""
+    gateway); `evidence` is what the answer may cite."""
 
     template: PromptTemplate
     requested_key: str
