@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from tagging_orchestration.core.business.currencies import CURRENCIES
 from tagging_orchestration.core.business.facts import TABLES
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.core.models import DEFAULT_ORGANIZATION
@@ -214,6 +215,13 @@ class BusinessSettings(Strict):
         if self.demo and self.sources:
             raise ValueError("the demo's facts and your own must not mix: remove `demo: true`, or the sources")
         return self
+
+    @field_validator("currency")
+    @classmethod
+    def _known_currency(cls, code: str) -> str:
+        if code not in CURRENCIES:
+            raise ValueError(f"{code} is no currency of ISO 4217: use a code such as TWD or EUR")
+        return code
 
     @field_validator("timezone")
     @classmethod

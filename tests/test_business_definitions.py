@@ -65,6 +65,8 @@ CHECKS = {
     "business_contexts_are_valid": True,
     "alert_documents_are_valid": True,
     "evidence_resolves": True,
+    "insights_are_valid": True,
+    "recommendations_are_valid": True,
     "unified_content_is_valid": True,
     "base_independent_of_ai": True,
 }

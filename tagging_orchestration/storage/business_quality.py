@@ -12,6 +12,8 @@ from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
 RECENT_DAYS = 30
+# Columns of insights and recommendations that are keys, and no part of what people read.
+ROW_KEYS = ("organization_id", "rule_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,56 @@ def business_contexts(pool: ConnectionPool) -> Iterator[tuple[str, str, date, di
             """
         )
         yield from cursor
+
+
+def insight_documents(pool: ConnectionPool, organization: str) -> list[tuple[str, dict[str, Any]]]:
+    """Each row of the model `business_insights` in each language: (locale, row)."""
+    with pool.connection() as connection:
+        return connection.execute(
+            """
+            SELECT l.locale, to_jsonb(i) - %(left_out)s::text[] || CASE WHEN l.locale = 'en' THEN '{}' ELSE
+                jsonb_build_object(
+                    'title', i.title_zh, 'description', i.description_zh, 'action_items', i.action_items_zh
+                )
+            END
+            FROM analytics.business_insights AS i
+            CROSS JOIN (VALUES ('en'), ('zh-Hant')) AS l (locale)
+            WHERE i.organization_id = %(organization)s
+            """,
+            {
+                "organization": organization,
+                "left_out": [*ROW_KEYS, "insight_id", "title_zh", "description_zh", "action_items_zh"],
+            },
+        ).fetchall()
+
+
+def recommendation_documents(pool: ConnectionPool, organization: str) -> list[tuple[str, dict[str, Any]]]:
+    """Each row of the model `strategic_recommendations` in each language: (locale, row)."""
+    with pool.connection() as connection:
+        return connection.execute(
+            """
+            SELECT l.locale, to_jsonb(r) - %(left_out)s::text[] || CASE WHEN l.locale = 'en' THEN '{}' ELSE
+                jsonb_build_object(
+                    'title', r.title_zh,
+                    'description', r.description_zh,
+                    'estimated_timeline', r.estimated_timeline_zh
+                )
+            END
+            FROM analytics.strategic_recommendations AS r
+            CROSS JOIN (VALUES ('en'), ('zh-Hant')) AS l (locale)
+            WHERE r.organization_id = %(organization)s
+            """,
+            {
+                "organization": organization,
+                "left_out": [
+                    *ROW_KEYS,
+                    "recommendation_id",
+                    "title_zh",
+                    "description_zh",
+                    "estimated_timeline_zh",
+                ],
+            },
+        ).fetchall()
 
 
 def broken_evidence(pool: ConnectionPool, limit: int) -> list[tuple[UUID, str, str]]:

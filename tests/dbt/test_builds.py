@@ -11,6 +11,8 @@ import psycopg
 import pytest
 
 from tagging_orchestration.core.business import contracts
+from tagging_orchestration.storage import business_quality
+from tagging_orchestration.storage.connection import create_pool
 from tests.dbt.builders import DAYS, FIRST, LAST, OUTAGE, POT, PRICE_ERROR, Order
 from tests.dbt.conftest import Business
 
@@ -380,23 +382,14 @@ def test_insights_name_the_alert_and_the_tags_they_rest_on(built: Business):
 
 
 def test_every_insight_and_recommendation_keeps_to_its_schema(built: Business):
-    insights = built.rows(
-        """
-        SELECT to_jsonb(i) - '{organization_id,insight_id,rule_id,title_zh,description_zh,action_items_zh}'::text[]
-        FROM analytics.business_insights AS i
-        """
-    )
-    advice = built.rows(
-        """
-        SELECT to_jsonb(r) - '{organization_id,recommendation_id,rule_id,title_zh,description_zh,
-            estimated_timeline_zh}'::text[]
-        FROM analytics.strategic_recommendations AS r
-        """
-    )
-    assert len(insights) >= 2
-    assert len(advice) >= 2
-    assert [fault for (row,) in insights for fault in contracts.validate_insight(row)] == []
-    assert [fault for (row,) in advice for fault in contracts.validate_recommendation(row)] == []
+    with create_pool(built.url) as pool:
+        insights = business_quality.insight_documents(pool, "default")
+        advice = business_quality.recommendation_documents(pool, "default")
+    assert len(insights) >= 4
+    assert len(advice) >= 4
+    assert {locale for locale, _ in insights + advice} == {"en", "zh-Hant"}
+    assert [fault for _, row in insights for fault in contracts.validate_insight(row)] == []
+    assert [fault for _, row in advice for fault in contracts.validate_recommendation(row)] == []
     texts = built.rows(
         "SELECT title || description || title_zh || description_zh FROM analytics.business_insights UNION ALL"
         " SELECT title || description || title_zh || description_zh FROM analytics.strategic_recommendations"

@@ -10,7 +10,10 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 BUSINESS_CONTEXT = "business_context.v1"
 EVIDENCE = "evidence.v1"
@@ -52,7 +55,12 @@ def validate_unified_content(document: Mapping[str, Any]) -> list[str]:
 
 
 def _faults(name: str, document: Mapping[str, Any]) -> list[str]:
+    errors = _validator(name).iter_errors(document)
+    return sorted(f"{error.json_path}: {error.message}" for error in errors)
+
+
+@lru_cache
+def _validator(name: str) -> Draft202012Validator:
     from jsonschema import Draft202012Validator
 
-    errors = Draft202012Validator(schema(name)).iter_errors(document)
-    return sorted(f"{error.json_path}: {error.message}" for error in errors)
+    return Draft202012Validator(schema(name))

@@ -1,5 +1,8 @@
 """Quality gates of the business. dbt's own tests are checks too; these judge what dbt cannot see."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import dagster as dg
 
 from tagging_orchestration.defs.business.alerts import anomaly_scores, dashboard_alerts
@@ -17,7 +20,7 @@ CALIBRATION_FACTOR = 5
 
 
 @dg.asset_check(
-    asset=["raw", "orders"],
+    asset="fct_business_metrics_daily",
     description="Facts arrive: a source that stopped would look like a quiet business.",
 )
 def facts_are_fresh(tagging: Tagging) -> dg.AssetCheckResult:
@@ -175,6 +178,48 @@ def evidence_resolves(tagging: Tagging) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    asset="business_insights",
+    blocking=True,
+    description="Every insight keeps to its JSON Schema, in both languages.",
+)
+def insights_are_valid(tagging: Tagging) -> dg.AssetCheckResult:
+    """Each row against the schema."""
+    from tagging_orchestration.core.business.contracts import validate_insight
+    from tagging_orchestration.storage.business_quality import insight_documents
+
+    project = tagging.project
+    return _told_faults(insight_documents(project.pool, project.settings.organization_id), validate_insight)
+
+
+@dg.asset_check(
+    asset="strategic_recommendations",
+    blocking=True,
+    description="Every recommendation keeps to its JSON Schema, in both languages.",
+)
+def recommendations_are_valid(tagging: Tagging) -> dg.AssetCheckResult:
+    """Each row against the schema."""
+    from tagging_orchestration.core.business.contracts import validate_recommendation
+    from tagging_orchestration.storage.business_quality import recommendation_documents
+
+    project = tagging.project
+    rows = recommendation_documents(project.pool, project.settings.organization_id)
+    return _told_faults(rows, validate_recommendation)
+
+
+def _told_faults(
+    rows: Sequence[tuple[str, Mapping[str, Any]]], validate: Callable[[Mapping[str, Any]], list[str]]
+) -> dg.AssetCheckResult:
+    """The result of a check of rows, each with its language."""
+    faults = [[row.get("title"), locale, fault] for locale, row in rows for fault in validate(row)]
+    return dg.AssetCheckResult(
+        passed=not faults,
+        severity=ERROR,
+        description=f"{len(faults)} faults in {len(rows)} rows" if faults else f"all {len(rows)} rows are valid",
+        metadata={"rows": len(rows), "faults": table(["title", "language", "fault"], faults[:SHOWN])},
+    )
+
+
+@dg.asset_check(
     asset=unified_content,
     blocking=True,
     description="The unified content keeps to its JSON Schema.",
@@ -226,6 +271,8 @@ ALL_CHECKS = [
     business_contexts_are_valid,
     alert_documents_are_valid,
     evidence_resolves,
+    insights_are_valid,
+    recommendations_are_valid,
     unified_content_is_valid,
     base_independent_of_ai,
 ]

@@ -5,8 +5,10 @@ insights.
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -74,9 +76,6 @@ def manifest() -> dict[str, Any]:
 
 def dbt_resource() -> DbtCliResource:
     """dbt on the project's database. The profile reads the environment, which `dbt_environment` fills."""
-    import sys
-    from pathlib import Path
-
     return DbtCliResource(
         project_dir=str(project_dir()),
         profiles_dir=str(project_dir()),
@@ -107,7 +106,6 @@ def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagg
     name="business_metrics",
     dagster_dbt_translator=TRANSLATOR,
     retry_policy=TRANSIENT_RETRIES,
-    pool="dbt",
 )
 def business_metrics(
     context: dg.AssetExecutionContext, config: BuildConfig, dbt: DbtCliResource, tagging: Tagging
@@ -131,7 +129,6 @@ def business_metrics(
     name="alert_candidates",
     dagster_dbt_translator=TRANSLATOR,
     retry_policy=TRANSIENT_RETRIES,
-    pool="dbt",
 )
 def alert_candidates(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging) -> Iterator[Any]:
     """What crosses a threshold, trends or is out of line, day by day, and the context of each such day."""
@@ -144,7 +141,6 @@ def alert_candidates(context: dg.AssetExecutionContext, dbt: DbtCliResource, tag
     name="insight_models",
     dagster_dbt_translator=TRANSLATOR,
     retry_policy=TRANSIENT_RETRIES,
-    pool="dbt",
 )
 def insight_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging) -> Iterator[Any]:
     """Rules over alerts, trends, customers' value and stock; and the snapshots that keep every past state."""
