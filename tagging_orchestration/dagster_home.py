@@ -33,7 +33,8 @@ def instance_config(settings: Settings) -> dict[str, Any]:
         "storage": {"postgres": {"postgres_url": {"env": STORAGE_URL}}},
         "concurrency": {
             "runs": {"max_concurrent_runs": settings.runs.max_concurrent_runs},
-            "pools": {"granularity": "op"},
+            # The pool `llm`: one step at a time works a language model, whatever else runs.
+            "pools": {"granularity": "op", "default_limit": 1},
         },
         # A code server that is just restarting must not cost a queued run.
         "run_queue": {"max_user_code_failure_retries": 3, "user_code_failure_retry_delay": 30},
@@ -42,6 +43,8 @@ def instance_config(settings: Settings) -> dict[str, Any]:
             "start_timeout_seconds": CODE_SERVER_SECONDS,
             "cancel_timeout_seconds": 120,
             "poll_interval_seconds": 30,
+            # A run that died in a pool must not keep its place for ever.
+            "free_slots_after_run_end_seconds": 60,
         },
         # Ops retry their own transient errors; a whole run is tried again only when its process died.
         "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tagging_orchestration.clients.embedder import RoutedEmbedder
     from tagging_orchestration.clients.language import LibraryLanguageTools
     from tagging_orchestration.core.engine import Models, Stores, TaggingEngine
+    from tagging_orchestration.core.enhancement.models import Masker
     from tagging_orchestration.core.ports import Embedder
     from tagging_orchestration.core.vocabulary.merge import Matcher
     from tagging_orchestration.core.vocabulary.normalise import Normaliser
@@ -101,6 +102,13 @@ class Project:
     def models(self) -> Models:
         """Everything that judges text; none of it needs the database."""
         return self._models(self.embedder, self.settings)
+
+    @cached_property
+    def masker(self) -> Masker:
+        """Hides personal data before a text leaves the house; its recognisers are loaded at first use."""
+        from tagging_orchestration.clients.pii import PresidioMasker
+
+        return PresidioMasker(self.settings.ai.person_names_model)
 
     def sandbox(self, settings: Settings) -> TaggingEngine:
         """An engine under other settings that reads the project and writes nothing, for experiments."""

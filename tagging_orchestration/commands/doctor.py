@@ -312,12 +312,13 @@ def failed_contents(project: Project) -> Finding:
 def dagster(project: Project, *, fix: bool) -> Finding:
     """Whether Dagster's home and storage work, and no run only seems to be running."""
     from tagging_orchestration.commands.dagster_runs import dagster_instance
-    from tagging_orchestration.defs.ghosts import find_ghost_runs
+    from tagging_orchestration.defs.ghosts import find_ghost_runs, free_places_of_ghosts
 
     with dagster_instance() as instance:
         home = os.environ["DAGSTER_HOME"]
         ghosts = find_ghost_runs(instance, project.pool)
         if fix:
+            free_places_of_ghosts(instance, project.pool)
             for ghost in ghosts:
                 instance.report_run_failed(ghost, "The run's process is gone (ended by tagging doctor --fix).")
     names = ", ".join(f"{ghost.job_name} {ghost.run_id[:8]}" for ghost in ghosts)

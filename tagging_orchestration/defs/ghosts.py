@@ -31,3 +31,16 @@ def find_ghost_runs(
         and record.update_timestamp.replace(tzinfo=UTC) < settled
         and not run_is_held(pool, record.dagster_run.run_id)
     ]
+
+
+def free_places_of_ghosts(instance: dg.DagsterInstance, pool: ConnectionPool) -> int:
+    """Free the places in pools that killed runs still hold, so that the next run does not wait for them; how many
+    runs held one. A run works in a pool only while it holds its run lock, so no grace is needed."""
+    freed = 0
+    storage = instance.event_log_storage
+    for name in storage.get_concurrency_keys():
+        for run_id in storage.get_concurrency_info(name).active_run_ids:
+            if not run_is_held(pool, run_id):
+                storage.free_concurrency_slots_for_run(run_id)
+                freed += 1
+    return freed

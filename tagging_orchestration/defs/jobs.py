@@ -79,8 +79,9 @@ def prepare_event_partitions(context: dg.OpExecutionContext, tagging: Tagging) -
 @dg.op(retry_policy=TRANSIENT_RETRIES)
 def end_ghost_runs(context: dg.OpExecutionContext, tagging: Tagging) -> None:
     """Mark as failed the runs whose process is gone, so that they do not hold a place in the queue."""
-    from tagging_orchestration.defs.ghosts import find_ghost_runs
+    from tagging_orchestration.defs.ghosts import find_ghost_runs, free_places_of_ghosts
 
+    free_places_of_ghosts(context.instance, tagging.project.pool)
     for ghost in find_ghost_runs(context.instance, tagging.project.pool, exclude={context.run_id}):
         context.instance.report_run_failed(ghost, "The run's process is gone (killed or lost).")
         context.log.warning(f"ended ghost run {ghost.run_id}")

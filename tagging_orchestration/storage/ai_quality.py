@@ -1,0 +1,144 @@
+"""What the quality gates of the AI look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool
+
+from tagging_orchestration.core.business.facts import TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A successful answer that may be shown, with what it was made from."""
+
+    id: UUID
+    subject_type: str
+    subject_id: str
+    template_key: str
+    template_version: str
+    template_locale: str
+    ab_group: str
+    variables: dict[str, Any]
+    result: dict[str, Any]
+    evidence: list[dict[str, Any]]
+    prompt_sha256: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Overdraft:
+    """A window in which more was used or reserved than its limit allows."""
+
+    scope: str
+    window_start: datetime
+    used: int
+    reserved: int
+    limit: int
+
+
+def shown_answers(pool: ConnectionPool) -> Iterator[StoredAnswer]:
+    """Every answer that may still be shown. Served by ai_enhancements_created_at."""
+    with (
+        pool.connection() as connection,
+        connection.cursor("shown", row_factory=class_row(StoredAnswer)) as cursor,
+    ):
+        cursor.execute(
+            """
+            SELECT
+                e.id, e.subject_type, e.subject_id, e.template_key, e.template_version, e.template_locale,
+                e.ab_group, e.variables, e.result, e.evidence, trim(e.prompt_sha256) AS prompt_sha256, e.created_at
+            FROM ai.ai_enhancements AS e
+            WHERE
+                e.status = 'success' AND e.created_at > now() - interval '24 hours' AND e.expires_at > now()
+                AND e.subject_type <> 'content'
+            """
+        )
+        yield from cursor
+
+
+def kept_too_long(pool: ConnectionPool, limit: int) -> list[tuple[UUID, str, str]]:
+    """Id, subject type and subject of answers that would be shown after more than 24 hours."""
+    with pool.connection() as connection:
+        return connection.execute(
+            """
+            SELECT e.id, e.subject_type, e.subject_id
+            FROM ai.ai_enhancements AS e
+            WHERE e.status = 'success' AND e.expires_at > e.created_at + interval '24 hours 1 second'
+            ORDER BY e.created_at DESC
+            LIMIT %s
+            """,
+            [limit],
+        ).fetchall()
+
+
+def overdrafts(pool: ConnectionPool) -> list[Overdraft]:
+    """Windows of the last 30 days beyond their limit. The hour may be exceeded by critical alerts, by design."""
+    with pool.connection() as connection, connection.cursor(row_factory=class_row(Overdraft)) as cursor:
+        return cursor.execute(
+            """
+            SELECT b.scope, b.window_start, b.used, b.reserved, b."limit" AS limit
+            FROM ai.ai_token_budgets AS b
+            WHERE
+                b.scope IN ('day', 'cost') AND b.window_start > now() - interval '30 days'
+                AND b.used + b.reserved > b."limit"
+            ORDER BY b.window_start DESC
+            """
+        ).fetchall()
+
+
+def missing_references(pool: ConnectionPool, references: list[str]) -> set[str]:
+    """Those of the references `tag:`, `content:`, `alert:`, `metric:` whose row is not there. By primary keys."""
+    with pool.connection() as connection:
+        rows = connection.execute(
+            """
+            SELECT r.reference
+            FROM (
+                SELECT u.reference, split_part(u.reference, ':', 1) AS kind,
+                    substr(u.reference, strpos(u.reference, ':') + 1) AS key
+                FROM unnest(%s::text[]) AS u (reference)
+            ) AS r
+            WHERE CASE r.kind
+                WHEN 'tag' THEN NOT EXISTS (SELECT FROM tagging.tags AS t WHERE t.id = r.key::bigint)
+                WHEN 'content' THEN NOT EXISTS (SELECT FROM tagging.contents AS c WHERE c.id = r.key::bigint)
+                WHEN 'alert' THEN NOT EXISTS (SELECT FROM analytics.dashboard_alerts AS a WHERE a.id = r.key::uuid)
+                WHEN 'metric' THEN NOT EXISTS (
+                    SELECT FROM analytics.metric_thresholds AS m WHERE m.metric_name = r.key
+                )
+                ELSE false
+            END
+            """,
+            [references],
+        ).fetchall()
+        return {reference for (reference,) in rows}
+
+
+def missing_rows(pool: ConnectionPool, references: list[str]) -> set[str]:
+    """Those of the references `row:raw.<table>/<id>` whose row is not there. By the tables' primary keys."""
+    wanted: dict[str, list[str]] = {}
+    missing: set[str] = set()
+    for reference in references:
+        table, _, key = reference.removeprefix("row:").partition("/")
+        name = table.removeprefix("raw.")
+        if name in TABLES and key:
+            wanted.setdefault(name, []).append(key)
+        else:
+            missing.add(reference)
+    with pool.connection() as connection:
+        for name, keys in wanted.items():
+            rows = connection.execute(
+                sql.SQL(
+                    "SELECT k.key FROM unnest(%s::text[]) AS k (key) WHERE NOT EXISTS ("
+                    " SELECT FROM raw.{table} AS t WHERE t.{column}::text = k.key)"
+                ).format(table=sql.Identifier(name), column=sql.Identifier(TABLES[name].key[0])),
+                [keys],
+            ).fetchall()
+            missing |= {f"row:raw.{name}/{key}" for (key,) in rows}
+    return missing
