@@ -1,10 +1,10 @@
 """Personal data in texts, found by presidio's pattern recognisers and ours, and replaced by marks of their kind.
 
 The recognisers run on a plain copy of the text: full-width letters, foreign digits and all kinds of dashes become
-ASCII, invisible characters are left out, and what is not ASCII becomes a line break, so that a number beside Chinese
-characters stands alone. Whether a number is what it looks like is told by its checksum, its form, or the nearest
-word before it in the text itself. Presidio's own way with such words needs a model's lemmas, which Chinese does not
-have; so its recognisers are called one by one, without its engine.
+ASCII, invisible characters are left out, and what is not ASCII becomes a line break, so that a number beside
+Chinese characters stands alone. Whether a number is what it looks like is told by its checksum, its form, or the
+nearest word before it in the text itself. Presidio's own way with such words needs a model's lemmas, which Chinese
+does not have; so its recognisers are called one by one, without its engine.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class PresidioMasker:
         if person_names_model and find_spec(person_names_model) is None and not Path(person_names_model).is_dir():
             raise ConfigurationError(
                 f"ai.person_names_model: there is no spaCy model {person_names_model!r} in this environment; "
-                "install its package with pip (spaCy's list of models has the address of each), or leave the setting out"
+                "install its package with pip (spaCy's list of models has the address), or leave the setting out"
             )
         self._model_name = person_names_model
         self._lock = threading.Lock()
@@ -260,8 +260,8 @@ _PHONES = (
     r"(?<![\w+.-])(?:\(0(?:2|3|37|4|49|5|6|7|8|82|826|836|89)\) ?|0(?:2|3|37|4|49|5|6|7|8|82|826|836|89)[ -])"
     r"[2-9]\d{2,3}[ -]?\d{3,4}(?: ?(?:#|ext\.?) ?\d{1,5})?(?![\w]|-\d)",
     r"(?<![\w+.-])080[09][ -]\d{3}[ -]?\d{3}(?![\w]|-\d)",
-    r"(?<![\w+.-])(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}([ .-]))[2-9]\d{2}[ .-]\d{4}(?: ?(?:x|ext\.?) ?\d{1,5})?"
-    r"(?![\w]|[.-]\d)",
+    r"(?<![\w+.-])(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}([ .-]))[2-9]\d{2}[ .-]\d{4}"
+    r"(?: ?(?:x|ext\.?) ?\d{1,5})?(?![\w]|[.-]\d)",
     r"(?<![\w+.-])1[3-9]\d([ -])\d{4}\1\d{4}(?![\w]|-\d)",
 )
 _PLAIN_PHONES = (r"(?<![\w+.-])09\d{8}(?![\w.-])", r"(?<![\w+.-])1[3-9]\d{9}(?![\w.-])")
