@@ -103,13 +103,15 @@ def show_alert(alert: str, lang: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"alert": found, "events": events})
         return
-    about = found.dimension_label or "the whole business"
+    about_ai = (found.alert_subtype or "").startswith("ai_")
+    about = found.dimension_label or ("the AI" if about_ai else "the whole business")
     show(
         f"[{STYLES[found.severity]}]{plain(found.text('title', lang))}[/]",
         f"  {plain(found.text('message', lang))}",
         f"  {found.metric_name} of {plain(about)}, {found.alert_subtype}, {found.severity},"
         f" priority {found.priority}",
-        f"  {found.state} from {found.metric_date} to {_until(found) or 'now'}, seen on {found.occurrences} days"
+        f"  {found.state} from {found.metric_date} to {_until(found) or 'now'}, seen "
+        + (f"{found.occurrences} times" if about_ai else f"on {found.occurrences} days")
         + (f", {found.resolution}" if found.resolution else ""),
     )
     if found.acknowledged_at:

@@ -211,7 +211,10 @@ def _metrics(connection: Connection) -> dict[str, MetricWords]:
 
 
 def load_known(pool: ConnectionPool, organization_id: str) -> list[KnownAlert]:
-    """All stored alerts, by day. An alert is a rare thing: thousands a year at most."""
+    """All stored alerts of the business, by day. An alert is a rare thing: thousands a year at most.
+
+    Alerts about the AI are none of the business's: the watch over the AI sees to them.
+    """
     # Index: dashboard_alerts_metric_date.
     query = """
         SELECT
@@ -225,7 +228,7 @@ def load_known(pool: ConnectionPool, organization_id: str) -> list[KnownAlert]:
             coalesce(a.texts #>> '{en,title}', a.title), coalesce(a.texts #>> '{zh-Hant,title}', a.title),
             coalesce(a.evidence_refs -> 'top_tags', '[]'), a.incident_id
         FROM analytics.dashboard_alerts AS a
-        WHERE a.organization_id = %s
+        WHERE a.organization_id = %s AND NOT starts_with(coalesce(a.alert_subtype, ''), 'ai_')
         ORDER BY a.metric_date, a.id
     """
     with transaction(pool) as connection:

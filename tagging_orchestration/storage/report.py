@@ -222,7 +222,8 @@ class _Reader:
         """The alerts of the last twelve months as they stood on the day.
 
         An alert keeps the words of its last day. For a past day they are those of its last candidate until then,
-        and the evidence is what was known at its beginning.
+        and the evidence is what was known at its beginning. Alerts about the AI live by the clock, not by business
+        days: those open now stand in the report of the present, and in no other.
         """
         # Index: dashboard_alerts_metric_date.
         found = self.rows(
@@ -267,7 +268,10 @@ class _Reader:
             ) AS c ON true
             WHERE
                 a.organization_id = %(organization)s AND a.resolution IS DISTINCT FROM 'corrected'
-                AND a.metric_date <= %(as_of)s AND (a.is_active OR a.last_metric_date >= %(start)s)
+                AND CASE
+                    WHEN starts_with(a.alert_subtype, 'ai_') THEN a.is_active AND NOT %(past)s
+                    ELSE a.metric_date <= %(as_of)s AND (a.is_active OR a.last_metric_date >= %(start)s)
+                END
             ORDER BY a.metric_date, a.id
             """,
             as_of=as_of,

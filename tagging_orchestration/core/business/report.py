@@ -190,6 +190,11 @@ class Alert:
     notes: str = ""
     evidence: Evidence = field(default_factory=Evidence)
 
+    @property
+    def about_ai(self) -> bool:
+        """Whether it is about the AI that helps to read the business, not about the business."""
+        return self.alert_subtype.startswith("ai_")
+
 
 @dataclass(frozen=True, slots=True)
 class Incident:
@@ -551,6 +556,8 @@ def _health(facts: ReportFacts, situations: Sequence[Situation], forecasts: Sequ
             Phrase("There is nothing to judge yet.", "目前還沒有可以判斷的資料。"),
             Phrase("No business metrics have been computed.", "尚未計算任何營運指標。"),
         )
+    # How the AI does says nothing about how the business does.
+    situations = [s for s in situations if not all(alert.about_ai for alert in s.alerts)]
     severities: list[Severity] = [situation.severity for situation in situations]
     critical, warning, info = (severities.count(name) for name in _WORST_FIRST)
     widest = max((len(s.metrics) for s in situations if s.severity == "critical"), default=0)
@@ -628,15 +635,17 @@ def _situation(
     facts: ReportFacts,
     as_of: date,
 ) -> Situation:
+    # An alert about the AI is of today, which may be later than the last day of facts.
     since = min(alert.metric_date for alert in alerts)
+    days = max((as_of - since).days, 0)
     tags = _best_tags(alerts)
     return Situation(
         id=key,
         severity=_worst(alert.severity for alert in alerts) or "info",
         title=incident.title if incident else alerts[0].title,
         since=since,
-        days=(as_of - since).days + 1,
-        is_new=(as_of - since).days <= 1,
+        days=days + 1,
+        is_new=days <= 1,
         alerts=tuple(alerts),
         metrics=_metric_labels(alerts, facts.labels),
         tags=tags[:TAGS_SHOWN],

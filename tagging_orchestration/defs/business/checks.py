@@ -1,5 +1,6 @@
 """Quality gates of the business. dbt's own tests are checks too; these judge what dbt cannot see."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -242,24 +243,38 @@ def unified_content_is_valid(tagging: Tagging) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=unified_content,
     blocking=True,
-    description="Nothing of the base depends on AI: no dbt model reads an `ai` table.",
+    description="Nothing of the base depends on AI: no dbt model without the tag `ai` reads what AI wrote.",
 )
 def base_independent_of_ai() -> dg.AssetCheckResult:
-    """Walk dbt's manifest."""
+    """Walk dbt's manifest: models, snapshots and seeds without the tag `ai` are the base."""
     from tagging_orchestration.defs.business.dbt import MANIFEST
 
-    named = {**MANIFEST["nodes"], **MANIFEST["sources"]}
-    touching = sorted(
-        node["name"]
-        for node in MANIFEST["nodes"].values()
-        for parent in node.get("depends_on", {}).get("nodes", [])
-        if parent in named and (named[parent].get("schema") == "ai" or named[parent]["name"].startswith("ai_"))
-    )
+    touching = reading_ai(MANIFEST)
     return dg.AssetCheckResult(
         passed=not touching,
         severity=ERROR,
         description=f"these read what AI wrote: {', '.join(touching)}" if touching else "the base stands alone",
         metadata={"models": touching},
+    )
+
+
+def reading_ai(manifest: Mapping[str, Any]) -> list[str]:
+    """Names of the base's nodes in dbt's manifest that read a relation of the schema `ai`, or a node of its tag.
+    Data tests belong to the base unless they test a node of the AI; SQL that names a table of the schema counts."""
+    named = {**manifest["nodes"], **manifest["sources"]}
+
+    def of_ai(node: Mapping[str, Any]) -> bool:
+        tested = named.get(node.get("attached_node") or "", {})
+        return node.get("schema") == "ai" or "ai" in {*node.get("tags", []), *tested.get("tags", [])}
+
+    return sorted(
+        node["name"]
+        for node in manifest["nodes"].values()
+        if not of_ai(node)
+        and (
+            any(of_ai(named[parent]) for parent in node.get("depends_on", {}).get("nodes", []) if parent in named)
+            or re.search(r"\bai\.ai_", node.get("raw_code") or "")
+        )
     )
 
 

@@ -23,6 +23,8 @@ recent AS (
         a.organization_id = {{ organization() }}
         AND a.last_metric_date > {{ as_of() }} - {{ var('insight_days') }}
         AND a.resolution IS DISTINCT FROM 'corrected'
+        -- alerts about the AI are no news of the business
+        AND NOT starts_with(coalesce(a.alert_subtype, ''), 'ai_')
 ),
 
 alerts AS (
