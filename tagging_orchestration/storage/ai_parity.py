@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import LiteralString
 
-from psycopg import Connection, Rollback
+from psycopg import Connection, Rollback, sql
 from psycopg_pool import ConnectionPool
 
 # What the base consists of. Alerts about the AI itself and the marks on alerts are the AI's own words.
-BASE = {
+BASE: Mapping[str, LiteralString] = {
     "contents": "SELECT t.* FROM tagging.contents AS t",
     "tags": "SELECT t.* FROM tagging.tags AS t",
     "tag_aliases": "SELECT t.* FROM tagging.tag_aliases AS t",
@@ -43,7 +44,9 @@ def base_fingerprints(pool: ConnectionPool) -> dict[str, str]:
         found = {}
         for name, rows in BASE.items():
             row = connection.execute(
-                f"SELECT md5(string_agg(md5(r::text), '' ORDER BY md5(r::text))) FROM ({rows}) AS r"  # pyright: ignore[reportArgumentType]
+                sql.SQL("SELECT md5(string_agg(md5(r::text), '' ORDER BY md5(r::text))) FROM ({}) AS r").format(
+                    sql.SQL(rows)
+                )
             ).fetchone()
             found[name] = (row and row[0]) or ""
         return found
