@@ -77,7 +77,9 @@ def _providers(
                 mode() WITHIN GROUP (ORDER BY coalesce(u.error_subtype, u.error_type)) AS main_error,
                 percentile_cont(0.95) WITHIN GROUP (ORDER BY u.response_time_ms) AS p95_response_ms,
                 count(u.schema_valid)::integer AS answers,
-                (count(*) FILTER (WHERE u.schema_valid AND u.evidence_valid IS NOT false))::integer AS valid_answers
+                (
+                    count(*) FILTER (WHERE u.schema_valid AND u.evidence_valid IS NOT false)
+                )::integer AS valid_answers
             FROM ai.ai_usage_logs AS u
             WHERE
                 u.provider_id = p.id AND u.created_at > %(window)s AND u.created_at <= %(now)s AND u.called
@@ -86,7 +88,8 @@ def _providers(
         ) AS l
         CROSS JOIN LATERAL (
             SELECT
-                count(*)::integer AS probes, (count(*) FILTER (WHERE b.status <> 'unhealthy'))::integer AS good_probes
+                count(*)::integer AS probes,
+                (count(*) FILTER (WHERE b.status <> 'unhealthy'))::integer AS good_probes
             FROM ai.ai_provider_probes AS b
             WHERE b.provider_id = p.id AND b.probed_at > %(day)s AND b.probed_at <= %(now)s
         ) AS o
@@ -241,11 +244,11 @@ def _insert(
     day, is_open, currency = connection.execute(
         """
         SELECT
-            analytics.business_day(%(now)s, %(organization)s), analytics.is_business_hours(%(now)s, %(organization)s),
-            coalesce(
-                (SELECT b.currency FROM analytics.business_profile AS b WHERE b.organization_id = %(organization)s),
-                'USD'
-            )
+            analytics.business_day(%(now)s, %(organization)s),
+            analytics.is_business_hours(%(now)s, %(organization)s),
+            coalesce(max(b.currency), 'USD')
+        FROM analytics.business_profile AS b
+        WHERE b.organization_id = %(organization)s
         """,
         {"now": alert.detected_at, "organization": organization_id},
     ).fetchone() or (alert.detected_at.date(), False, "USD")

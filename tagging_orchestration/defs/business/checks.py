@@ -260,7 +260,8 @@ def base_independent_of_ai() -> dg.AssetCheckResult:
 
 def reading_ai(manifest: Mapping[str, Any]) -> list[str]:
     """Names of the base's nodes in dbt's manifest that read a relation of the schema `ai`, or a node of its tag.
-    Data tests belong to the base unless they test a node of the AI; SQL that names a table of the schema counts."""
+    Data tests belong to the base unless they test a node of the AI; SQL that names a table of the schema counts
+    as reading it."""
     named = {**manifest["nodes"], **manifest["sources"]}
 
     def of_ai(node: Mapping[str, Any]) -> bool:
