@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from tagging_orchestration.core.enhancement.answers import output_schema
 from tagging_orchestration.core.errors import TaggingError
 from tagging_orchestration.storage.ai_prompts import load_version
-from tagging_orchestration.storage.ai_quality import StoredAnswer, missing_references, missing_rows, shown_answers
+from tagging_orchestration.storage.ai_quality import StoredAnswer, shown_answers
+from tagging_orchestration.storage.ai_results import resolve_references
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
-
-IN_DATABASE = ("tag", "content", "alert", "metric")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +28,20 @@ class Audit:
 def audit_answers(pool: ConnectionPool) -> Audit:
     """Look at every answer that may be shown now."""
     answers = list(shown_answers(pool))
-    cited = [(answer, str(item.get("ref", ""))) for answer in answers for item in answer.evidence]
-    references = sorted({reference for _, reference in cited})
-    gone = missing_references(pool, [ref for ref in references if ref.split(":")[0] in IN_DATABASE])
-    gone |= missing_rows(pool, [ref for ref in references if ref.startswith("row:")])
-    faults = [
-        (str(answer.id), f"{ref} leads nowhere") for answer, ref in cited if _leads_nowhere(answer, ref, gone)
-    ]
-    for answer in answers:
-        faults += [(str(answer.id), fault) for fault in _form_faults(pool, answer)]
-    return Audit(len(answers), len(cited), tuple(faults))
-
-
-def _leads_nowhere(answer: StoredAnswer, reference: str, gone: set[str]) -> bool:
-    """Rows are looked up; what else can be cited stands in what the answer was made from."""
-    if reference.split(":")[0] in {*IN_DATABASE, "row"}:
-        return reference in gone
-    return reference not in str(answer.variables.get("evidence", ""))
+    faults: list[tuple[str, str]] = []
+    references = 0
+    for organization in sorted({answer.organization_id for answer in answers}):
+        own = [answer for answer in answers if answer.organization_id == organization]
+        cited = [(answer, str(item.get("ref", ""))) for answer in own for item in answer.evidence]
+        references += len(cited)
+        found = resolve_references(pool, organization, (ref for _, ref in cited))
+        for answer, ref in cited:
+            # What is no row of the database stands in what the answer was made from.
+            there = found[ref].found if ref in found else ref in str(answer.variables.get("evidence", ""))
+            if not there:
+                faults.append((str(answer.id), f"{ref} leads nowhere"))
+        faults += [(str(answer.id), fault) for answer in own for fault in _form_faults(pool, answer)]
+    return Audit(len(answers), references, tuple(faults))
 
 
 def _form_faults(pool: ConnectionPool, answer: StoredAnswer) -> list[str]:

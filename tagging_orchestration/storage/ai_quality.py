@@ -8,11 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import sql
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
-
-from tagging_orchestration.core.business.facts import TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +17,7 @@ class StoredAnswer:
     """A successful answer that may be shown, with what it was made from."""
 
     id: UUID
+    organization_id: str
     subject_type: str
     subject_id: str
     template_key: str
@@ -53,8 +51,9 @@ def shown_answers(pool: ConnectionPool) -> Iterator[StoredAnswer]:
         cursor.execute(
             """
             SELECT
-                e.id, e.subject_type, e.subject_id, e.template_key, e.template_version, e.template_locale,
-                e.ab_group, e.variables, e.result, e.evidence, trim(e.prompt_sha256) AS prompt_sha256, e.created_at
+                e.id, e.organization_id, e.subject_type, e.subject_id, e.template_key, e.template_version,
+                e.template_locale, e.ab_group, e.variables, e.result, e.evidence,
+                trim(e.prompt_sha256) AS prompt_sha256, e.created_at
             FROM ai.ai_enhancements AS e
             WHERE
                 e.status = 'success' AND e.created_at > now() - interval '24 hours' AND e.expires_at > now()
@@ -92,53 +91,3 @@ def overdrafts(pool: ConnectionPool) -> list[Overdraft]:
             ORDER BY b.window_start DESC
             """
         ).fetchall()
-
-
-def missing_references(pool: ConnectionPool, references: list[str]) -> set[str]:
-    """Those of the references `tag:`, `content:`, `alert:`, `metric:` whose row is not there. By primary keys."""
-    with pool.connection() as connection:
-        rows = connection.execute(
-            """
-            SELECT r.reference
-            FROM (
-                SELECT u.reference, split_part(u.reference, ':', 1) AS kind,
-                    substr(u.reference, strpos(u.reference, ':') + 1) AS key
-                FROM unnest(%s::text[]) AS u (reference)
-            ) AS r
-            WHERE CASE r.kind
-                WHEN 'tag' THEN NOT EXISTS (SELECT FROM tagging.tags AS t WHERE t.id = r.key::bigint)
-                WHEN 'content' THEN NOT EXISTS (SELECT FROM tagging.contents AS c WHERE c.id = r.key::bigint)
-                WHEN 'alert' THEN NOT EXISTS (SELECT FROM analytics.dashboard_alerts AS a WHERE a.id = r.key::uuid)
-                WHEN 'metric' THEN NOT EXISTS (
-                    SELECT FROM analytics.metric_thresholds AS m WHERE m.metric_name = r.key
-                )
-                ELSE false
-            END
-            """,
-            [references],
-        ).fetchall()
-        return {reference for (reference,) in rows}
-
-
-def missing_rows(pool: ConnectionPool, references: list[str]) -> set[str]:
-    """Those of the references `row:raw.<table>/<id>` whose row is not there. By the tables' primary keys."""
-    wanted: dict[str, list[str]] = {}
-    missing: set[str] = set()
-    for reference in references:
-        table, _, key = reference.removeprefix("row:").partition("/")
-        name = table.removeprefix("raw.")
-        if name in TABLES and key:
-            wanted.setdefault(name, []).append(key)
-        else:
-            missing.add(reference)
-    with pool.connection() as connection:
-        for name, keys in wanted.items():
-            rows = connection.execute(
-                sql.SQL(
-                    "SELECT k.key FROM unnest(%s::text[]) AS k (key) WHERE NOT EXISTS ("
-                    " SELECT FROM raw.{table} AS t WHERE t.{column}::text = k.key)"
-                ).format(table=sql.Identifier(name), column=sql.Identifier(TABLES[name].key[0])),
-                [keys],
-            ).fetchall()
-            missing |= {f"row:raw.{name}/{key}" for (key,) in rows}
-    return missing
