@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -42,7 +41,7 @@ class FrontMatter(Strict):
     max_tokens: Annotated[StrictInt, Field(gt=0, le=4096)]
     temperature: Annotated[float, Field(ge=0, le=2, multiple_of=0.01)]
     required_variables: list[Name]
-    optional_variables: list[Name] = []
+    optional_variables: list[Name] = Field(default=[])
     output_schema: Annotated[StrictStr, Field(max_length=100)] | None = None
 
 
@@ -62,10 +61,7 @@ def load_prompt_files(folder: Path | None = None) -> list[PromptTemplate]:
         raise ConfigurationError(
             f"{folder}: there is no folder of prompts; make one, or run in the project's folder"
         )
-    found = []
-    for locale in LOCALES:
-        for file in sorted((folder / locale).glob("*.md")):
-            found.append(_read(file, locale))
+    found = [_read(file, locale) for locale in LOCALES for file in sorted((folder / locale).glob("*.md"))]
     if not found:
         raise ConfigurationError(
             f"{folder}: no prompts; they are {' and '.join(f'{n}/<key>.v<version>.md' for n in LOCALES)}"
@@ -150,7 +146,7 @@ class _OnceLoader(yaml.SafeLoader):
 
 def _front_matter(file: Path, text: str) -> FrontMatter:
     try:
-        data = yaml.load(text, _OnceLoader)
+        data = yaml.load(text, _OnceLoader)  # noqa: S506 (a safe loader)
         lines = _field_lines(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -1,8 +1,8 @@
 """Prompts: which one a subject gets, how it becomes the bytes a model reads, and what makes one a good one.
 
 Values are data. Each text stands in a fence that it cannot close, labelled as data; the text of a value is never
-looked through for placeholders. The same template and variables always give the same bytes, also when the variables
-were stored as JSON in between.
+looked through for placeholders. The same template and variables always give the same bytes, also when the
+variables were stored as JSON in between.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+import numpy
 
 from tagging_orchestration.core.enhancement.models import EvidenceItem, PromptTemplate, RenderedPrompt
 from tagging_orchestration.core.errors import ConfigurationError
@@ -89,8 +91,8 @@ def pick_key(
     category: str | None = None,
     impact: str | None = None,
 ) -> str:
-    """The template key for a subject: a variant for critical alerts, then trends; for financial insights, then those
-    of high impact; else the key of the subject type. Raises ConfigurationError for an unknown subject type."""
+    """The template key for a subject: a variant for critical alerts, then for trends; for financial insights, then
+    for those of high impact; else the key of the subject type. Raises ConfigurationError for an unknown one."""
     if subject_type not in _KEYS:
         raise ConfigurationError(f"no prompt is made for {subject_type!r}: there are {', '.join(_KEYS)}")
     if subject_type == "alert" and severity == "critical":
@@ -203,8 +205,8 @@ def placeholders(text: str) -> list[str]:
 def normalise_variables(variables: Mapping[str, Any], timezone: str = "UTC") -> dict[str, Any]:
     """The variables as JSON holds them: what is worth storing, because it renders to the same bytes.
 
-    Times become ISO texts in `timezone` (those without a zone are in UTC), whole floats integers, what is no number
-    None; characters nobody can see go. Raises TypeError for a value of an unknown kind.
+    Times become ISO texts in `timezone` (those without a zone are in UTC), whole floats integers, what is no
+    number None; characters nobody can see go. Raises TypeError for a value of an unknown kind.
     """
     zone = ZoneInfo(timezone)
     return {name: _plain(value, zone, name) for name, value in variables.items()}
@@ -230,15 +232,15 @@ def _plain(value: Any, zone: ZoneInfo, name: str) -> Any:
         return str(value)
     if isinstance(value, EvidenceItem):
         return _plain(f"{value.ref} — {value.label}", zone, name)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return _plain(fields, zone, name)
     if isinstance(value, Mapping):
         return {str(_plain(str(key), zone, name)): _plain(item, zone, name) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, zone, name) for item in value]
-    if hasattr(value, "item") and hasattr(value, "dtype"):
+    if isinstance(value, numpy.generic):
         return _plain(value.item(), zone, name)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _plain(fields, zone, name)
     raise TypeError(f"the prompt variable {name} holds a {type(value).__name__}, which has no form in a prompt")
 
 
@@ -275,8 +277,8 @@ def _value(name: str, value: Any, label: str, fence: str, locale: str) -> str:
 
 
 def defuse(text: str) -> str:
-    """The text with a space in whatever could end a fence, be taken for a placeholder, or be read by a model's chat
-    template as a change of speaker."""
+    """The text with a space in whatever could end a fence, be taken for a placeholder, or be read by a model's
+    chat template as a change of speaker."""
     text = _BACKTICKS.sub(lambda run: " ".join(run.group()), text)
     text = _BRACES.sub(lambda brace: f"{brace.group()} ", text)
     return _TURNS.sub(lambda sign: f"{sign.group()} ", text)
@@ -305,8 +307,8 @@ def _compact(value: Any) -> str:
 
 
 def _pretty(value: Any, indent: str = "") -> str:
-    """Indented JSON with sorted keys (a database may keep them in another order than it got); members of a list that
-    hold no further objects take one line each."""
+    """Indented JSON with sorted keys (a database may keep them in another order than it got); members of a list
+    that hold no further objects take one line each."""
     deeper = indent + "  "
     if isinstance(value, dict) and value:
         members = [
@@ -326,7 +328,7 @@ def _item(item: Any, indent: str) -> str:
 
 
 def _labels_of(lines: Sequence[str], gone: set[int]) -> set[int]:
-    """Lines that are but a label (they end with a colon, or are a heading) of lines below that are all left out."""
+    """Lines that only name lines below (they end with a colon, or are a heading), where all of those are gone."""
     labels = set()
     for number, line in enumerate(lines):
         text = line.strip()
