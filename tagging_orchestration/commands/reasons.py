@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # People's word first, then the text's own, then what others say.
-ORDER = ("feedback", "given", "rule", "classifier", "vocabulary", "keyphrase", "neighbour")
+ORDER = ("feedback", "given", "rule", "classifier", "vocabulary", "keyphrase", "neighbour", "llm")
 
 
 def why(evidence: Sequence[Evidence]) -> str:
@@ -38,6 +38,9 @@ def reason(evidence: Evidence) -> str:
         case "neighbour":
             voters = detail.get("voters", len(detail.get("neighbours", ())))
             return f"{_number(voters)} similar content{'s carry' if voters != 1 else ' carries'} it"
+        case "llm":
+            quote = f", from “{' '.join(str(detail['quote']).split())}”" if detail.get("quote") else ""
+            return f"proposed by the language model {detail.get('model') or ''}".rstrip() + quote
         case "vocabulary" if detail.get("match") == "vector":
             return f"near in meaning ({evidence.score:.2f})"
         case "vocabulary":

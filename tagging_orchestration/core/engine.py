@@ -22,6 +22,7 @@ from tagging_orchestration.core.models import (
     EmbeddingRow,
     Failure,
     GeneratedTags,
+    LlmProposals,
     ModelKind,
     NewTag,
     PublishReport,
@@ -39,6 +40,7 @@ from tagging_orchestration.core.ports import (
     FeedbackStore,
     GeneratedStore,
     LanguageTools,
+    LlmProposalStore,
     Progress,
     TaggerVersionStore,
     TrainedModelStore,
@@ -66,7 +68,7 @@ def silent(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """All stores the engine works on."""
+    """All stores the engine works on; `llm_proposals` only where a language model's word counts."""
 
     contents: ContentStore
     embeddings: EmbeddingStore
@@ -77,6 +79,7 @@ class Stores:
     versions: TaggerVersionStore
     feedback: FeedbackStore
     trained_models: TrainedModelStore
+    llm_proposals: LlmProposalStore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +218,7 @@ class TaggingEngine:
             for organization_id, contents in _by_organization(batch).items():
                 if organization_id not in taggers:
                     taggers[organization_id] = self.tagger(organization_id)
-                inputs = self._inputs(organization_id, contents)
+                inputs = self._with_llm(self._inputs(organization_id, contents))
                 generated, failures = self._tag_batch(taggers[organization_id], inputs)
                 self.stores.generated.save(generated, self.version_id)
                 if failures:
@@ -291,18 +294,22 @@ class TaggingEngine:
             progress(min(start + self.batch_size, len(ready)), len(ready))
         return total
 
-    def suggest(self, content: Content) -> Suggestion:
-        """Tags for a content that need not be stored (id 0): nothing is written.
+    def suggest(self, content: Content, llm: LlmProposals | None = None) -> Suggestion:
+        """Tags for a content that need not be stored (id 0): nothing is written. `llm` is what a language model
+        proposes for it.
 
         Proposals that are not in the vocabulary yet stand as they would after admission, with tag id 0.
         """
-        return self.suggest_all([content])[0]
+        return self.suggest_all([content], {content.id: llm} if llm else {})[0]
 
-    def suggest_all(self, contents: Sequence[Content]) -> list[Suggestion]:
-        """The same for several contents with different ids, in their order."""
+    def suggest_all(
+        self, contents: Sequence[Content], llm: Mapping[int, LlmProposals] | None = None
+    ) -> list[Suggestion]:
+        """The same for several contents with different ids, in order; without `llm`, what is stored counts."""
         found: dict[int, Suggestion] = {}
         for organization_id, group in _by_organization(contents).items():
-            generated = self.tagger(organization_id).tag(self._inputs_with_vectors(organization_id, group))
+            inputs = self._inputs_with_vectors(organization_id, group)
+            generated = self.tagger(organization_id).tag(self._with_llm(inputs, llm))
             vocabulary = self.stores.vocabulary.load(organization_id)
             extended = with_tags(vocabulary, self._admissible(organization_id, generated, vocabulary))
             parameters = self.selection_parameters(organization_id)
@@ -315,6 +322,16 @@ class TaggingEngine:
         return [found[content.id] for content in contents]
 
     # ----------------------------------------------------------------------------------------- ingredients
+
+    def inputs(self, contents: Sequence[Content]) -> list[TaggerInput]:
+        """What the tagger knows of contents before it looks at their words, in their order: vectors, encoded where
+        none is stored, and neighbours. Nothing is written."""
+        found = {
+            item.content.id: item
+            for organization_id, group in _by_organization(contents).items()
+            for item in self._inputs_with_vectors(organization_id, group)
+        }
+        return [found[content.id] for content in contents]
 
     def tagger(self, organization_id: str) -> Tagger:
         """The tagger over this organisation's present vocabulary and corpus statistics."""
@@ -451,6 +468,15 @@ class TaggingEngine:
                 for content in group
             ]
         return inputs
+
+    def _with_llm(
+        self, inputs: Sequence[TaggerInput], llm: Mapping[int, LlmProposals] | None = None
+    ) -> list[TaggerInput]:
+        """The inputs with what a language model proposed for them."""
+        if llm is None:
+            store = self.stores.llm_proposals
+            llm = store.load([item.content for item in inputs]) if store else {}
+        return [replace(item, llm=llm.get(item.content.id)) for item in inputs] if llm else list(inputs)
 
     def _tag_batch(
         self, tagger: Tagger, inputs: Sequence[TaggerInput]

@@ -35,6 +35,7 @@ class Method(StrEnum):
     NEIGHBOUR = "neighbour"
     RULE = "rule"
     CLASSIFIER = "classifier"
+    LLM = "llm"
     FEEDBACK = "feedback"
 
 
@@ -283,6 +284,44 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class LlmTag:
+    """A tag that a language model proposes: how sure it says it is, why, and the words of the text it rests on."""
+
+    name: str
+    normal_form: str
+    confidence: float
+    reason: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class LlmProposals:
+    """What a language model proposed for one content of this `text_hash`, and what that cost.
+
+    A failed row has no tags and a `reason`: the model was not heard. `refused` counts by why what it proposed and
+    was not kept.
+    """
+
+    content_id: int
+    organization_id: str
+    text_hash: str
+    fingerprint: str
+    tags: tuple[LlmTag, ...] = ()
+    reason: str = ""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    provider: str | None = None
+    model: str | None = None
+    prompt_version: str | None = None
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def heard(self) -> bool:
+        """Whether the model answered."""
+        return not self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class TaggerInput:
     """All the tagger needs about one content; `vector` has unit length, or is None when no model fits."""
 
@@ -290,6 +329,7 @@ class TaggerInput:
     vector: np.ndarray | None = None
     model: str | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    llm: LlmProposals | None = None
 
 
 @dataclass(frozen=True, slots=True)

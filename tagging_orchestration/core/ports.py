@@ -21,6 +21,7 @@ from tagging_orchestration.core.models import (
     Failure,
     GeneratedTags,
     LabelledContent,
+    LlmProposals,
     ModelKind,
     Neighbour,
     NewModel,
@@ -310,6 +311,14 @@ class FeedbackStore(Protocol):
 
     def calibrations(self) -> Mapping[str, Calibration]:
         """The calibration in use of each organisation that has one."""
+        ...
+
+
+class LlmProposalStore(Protocol):
+    """Tags that a language model proposed."""
+
+    def load(self, contents: Sequence[Content]) -> Mapping[int, LlmProposals]:
+        """By content id: what was proposed for the text that the content has now; failures are left out."""
         ...
 
 

@@ -37,6 +37,7 @@ CLASSIFIER = "classifier"
 # Kinds of reasons, the keys of a proposal's effects beside those of its features' kinds.
 BASE = "base"
 CALIBRATION = "calibration"
+LLM = "llm"
 _KINDS = {
     "place": "unseen in_title in_lead earliness spread frequency prominence",
     "corpus": "rarity rarest tfidf support alone cohesion",
@@ -61,6 +62,7 @@ KIND_MEANINGS = {
     "classifier_name": "the tag's name and what it means",
     "classifier_agreement": "how far these agree that no other tag fits better",
     "classifier_frequency": "how often people use the tag",
+    LLM: "that a language model proposes it",
     RULE: "a rule of yours",
     CALIBRATION: "what people said of such proposals before",
 }
@@ -112,9 +114,10 @@ def explain(proposal: Proposal, weights: RankerWeights) -> Explanation:
     if rule is not None:
         lift = log_odds(rule) - blended.bias - sum(item.effect for item in contributions)
         contributions.append(Contribution(RULE, "a rule of yours demands it", rule, lift))
-    shift = proposal.effects.get(CALIBRATION)
-    if shift and rule is None:
-        contributions.append(Contribution(CALIBRATION, KIND_MEANINGS[CALIBRATION], shift, shift))
+    for kind in (LLM, CALIBRATION):
+        shift = proposal.effects.get(kind)
+        if shift and rule is None:
+            contributions.append(Contribution(kind, KIND_MEANINGS[kind], shift, shift))
     contributions.sort(key=lambda item: (-abs(item.effect), item.feature))
     return Explanation(proposal.name, proposal.confidence, proposal.method, blended.bias, tuple(contributions))
 

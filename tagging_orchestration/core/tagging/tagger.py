@@ -21,7 +21,7 @@ from tagging_orchestration.core.parameters import TaggerSettings
 from tagging_orchestration.core.ports import LanguageTools, PhraseEncoder
 from tagging_orchestration.core.tagging.calibration import IDENTITY, Calibration
 from tagging_orchestration.core.tagging.candidates import classifier as classifier_tags
-from tagging_orchestration.core.tagging.candidates import given, keyphrases, neighbours
+from tagging_orchestration.core.tagging.candidates import given, keyphrases, llm, neighbours
 from tagging_orchestration.core.tagging.candidates.pool import Candidate, Pool, span_evidence
 from tagging_orchestration.core.tagging.candidates.rules import RuleMatcher
 from tagging_orchestration.core.tagging.candidates.vocabulary import VocabularyMatcher
@@ -32,6 +32,7 @@ from tagging_orchestration.core.tagging.explanation import (
     CALIBRATION,
     CLASSIFIER,
     CONVERSATIONAL,
+    LLM,
     RULE,
     effects,
 )
@@ -110,25 +111,32 @@ class Tagger:
             if candidate.judgement is not None:
                 # Learned from what people said already, so their answers are not counted twice.
                 shift, probability = 0.0, round(candidate.judgement.probability, DIGITS)
+                lift, by_llm = llm.lift(log_odds_of(_inside(probability)), candidate, judged=True), False
+                if lift:
+                    probability = confidence(log_odds_of(_inside(probability)) + lift)
             else:
                 log_odds = blended.log_odds(entry.features)
-                shift = self._calibration.shift(log_odds, _carrier(candidate), candidate.normal_form)
-                probability = confidence(log_odds + shift)
+                lift = llm.lift(log_odds, candidate)
+                by_llm = llm.carries(log_odds, candidate)
+                carrier = Method.LLM if by_llm else _carrier(candidate)
+                shift = self._calibration.shift(log_odds + lift, carrier, candidate.normal_form)
+                probability = confidence(log_odds + lift + shift)
             by_rule = candidate.rule_confidence > probability
             value = 1.0 if candidate.given else max(probability, candidate.rule_confidence)
-            ranked.append((value, entry, by_rule, shift))
+            decider = Method.RULE if by_rule else Method.LLM if by_llm else None
+            ranked.append((value, entry, decider, {LLM: lift, CALIBRATION: shift}))
         ranked.sort(key=lambda row: (-row[0], row[1].candidate.normal_form))
         proposals: list[Proposal] = []
         forms: set[str] = set()
         machine = 0
-        for value, entry, by_rule, shift in ranked:
+        for value, entry, decider, shifts in ranked:
             candidate = entry.candidate
             if machine >= self._parameters.proposals_kept and not candidate.given:
                 continue
             told = {} if candidate.given else _effects(entry, blended)
-            if shift and told:
-                told[CALIBRATION] = round(shift, 4)
-            proposal = self._proposal(text, entry, value, by_rule, told)
+            if told:
+                told |= {kind: round(shift, 4) for kind, shift in shifts.items() if shift}
+            proposal = self._proposal(text, entry, value, decider, told)
             if proposal is not None and proposal.normal_form not in forms:
                 forms.add(proposal.normal_form)
                 proposals.append(proposal)
@@ -171,6 +179,16 @@ class Tagger:
         if similar:
             self._matcher.propose_similar(pool, similar, item.model or "")
         neighbours.propose(pool, item.neighbours, self._vocabulary, self._matcher)
+        if item.llm is not None:
+            llm.propose(
+                pool,
+                content,
+                item.llm,
+                self._vocabulary,
+                self._matcher,
+                self._admits,
+                self._parameters.max_tag_words,
+            )
         if self._parameters.closed_vocabulary:
             pool.keep_known()
         else:
@@ -211,9 +229,10 @@ class Tagger:
         return similarities
 
     def _proposal(
-        self, text: AnalysedText, entry: Weighed, value: float, by_rule: bool, told: Mapping[str, float]
+        self, text: AnalysedText, entry: Weighed, value: float, decider: Method | None, told: Mapping[str, float]
     ) -> Proposal | None:
-        """The proposal to store, or None when its name is nothing a machine may call a tag."""
+        """The proposal to store, or None when its name is nothing a machine may call a tag. `decider` is a rule or
+        a language model whose word outweighed all others."""
         candidate = entry.candidate
         name, form = candidate.name, candidate.normal_form
         evidence = list(candidate.evidence)
@@ -228,6 +247,7 @@ class Tagger:
             score = min(1.0, entry.features.get("prominence", 0.0) * entry.features.get("rarity", 0.0))
             evidence.append(span_evidence(Method.KEYPHRASE, score, text, candidate.occurrences))
         features = dict(entry.features)
+        by_rule = decider is Method.RULE
         if text.conversational:
             features[CONVERSATIONAL] = text.conversational
         if by_rule:
@@ -239,7 +259,7 @@ class Tagger:
             name=name,
             normal_form=form,
             confidence=value,
-            method=_method(evidence, by_rule, candidate.judgement is not None),
+            method=_method(evidence, decider, candidate.judgement is not None),
             origin=Origin.HUMAN if candidate.given else Origin.MACHINE,
             evidence=tuple(evidence),
             tag_id=candidate.tag.id if candidate.tag else None,
@@ -281,7 +301,8 @@ def _carrier(candidate: Candidate) -> Method:
     """The generator whose record with people counts for a candidate: the one that carries it, rules aside."""
     methods = {item.method for item in candidate.evidence}
     order = (Method.GIVEN, Method.VOCABULARY, Method.NEIGHBOUR, Method.CLASSIFIER)
-    return next((method for method in order if method in methods), Method.KEYPHRASE)
+    alone = Method.LLM if Method.LLM in methods and not candidate.occurrences else Method.KEYPHRASE
+    return next((method for method in order if method in methods), alone)
 
 
 def _lift(rule_confidence: float, told: Mapping[str, float]) -> float:
@@ -297,8 +318,14 @@ def _effects(entry: Weighed, blended: BlendedWeights) -> dict[str, float]:
     return {BASE: judgement.base, **judgement.effects}
 
 
-def _method(evidence: Sequence[Evidence], by_rule: bool, judged: bool) -> Method:
-    """The generator that carries a proposal: people, what decided it (rule, classifier), reuse, new words."""
+def _inside(probability: float) -> float:
+    """The probability where log-odds are finite."""
+    return min(max(probability, 1e-6), 1 - 1e-6)
+
+
+def _method(evidence: Sequence[Evidence], decider: Method | None, judged: bool) -> Method:
+    """The generator that carries a proposal: people, what decided it (rule, language model, classifier), reuse,
+    new words."""
     methods = {item.method for item in evidence}
     order = (
         Method.GIVEN,
@@ -306,10 +333,11 @@ def _method(evidence: Sequence[Evidence], by_rule: bool, judged: bool) -> Method
         Method.NEIGHBOUR,
         Method.KEYPHRASE,
         Method.CLASSIFIER,
+        Method.LLM,
         Method.RULE,
     )
-    if by_rule and Method.GIVEN not in methods:
-        return Method.RULE
+    if decider is not None and Method.GIVEN not in methods:
+        return decider
     if judged and Method.GIVEN not in methods and Method.CLASSIFIER in methods:
         return Method.CLASSIFIER
     return next(method for method in order if method in methods)

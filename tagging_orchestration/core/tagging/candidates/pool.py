@@ -28,7 +28,8 @@ class Candidate:
     """One possible tag of one text and all reasons for it, while it is being weighed.
 
     `signals` are feature values that a generator knows (see `features`). `given` marks a tag that people put on
-    this very content, `rule_confidence` the strongest rule that demands it, `judgement` what the classifier says.
+    this very content, `rule_confidence` the strongest rule that demands it, `llm` how sure a language model
+    says it is of it, `judgement` what the classifier says.
     """
 
     normal_form: str
@@ -39,6 +40,7 @@ class Candidate:
     signals: dict[str, float] = field(default_factory=dict)
     given: bool = False
     rule_confidence: float = 0.0
+    llm: float = 0.0
     judgement: Judgement | None = None
 
     def raise_signal(self, name: str, value: float) -> None:
