@@ -8,10 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from tagging_orchestration.core.enhancement.models import Answer, SubjectType
+from tagging_orchestration.core.enhancement.models import Answer, ErrorSubtype, ErrorType, SubjectType
 
 Status = Literal["loading", "success", "error", "disabled"]
 
+_SILENT = frozenset({ErrorSubtype.UNAVAILABLE, ErrorSubtype.BUSY, ErrorSubtype.CANCELLED, ErrorSubtype.BUDGET})
+_NOTICES = {
+    "en": (
+        "The AI analysis takes longer than usual; try again later.",
+        "AI analysis is not available at present.",
+    ),
+    "zh-Hant": ("AI 分析回應較慢，請稍後重試", "AI 分析暫時無法使用"),
+}
 # Other names of the parts of an alert's analysis, for callers that know the older ones.
 _ALIASES = {"rootCauseAnalysis": "rootCause", "actionableRecommendations": "recommendations"}
 
@@ -31,6 +39,15 @@ class Envelope:
     def document(self) -> Mapping[str, Any] | None:
         """The analysis, where there is one."""
         return self.answer.document if self.answer and self.status == "success" else None
+
+    def notice(self, locale: str) -> str:
+        """What a person may be told beside the unchanged base: nothing where AI is off or cannot be reached, a
+        soft word where it is slow, and that it failed otherwise."""
+        answer = self.answer
+        if self.status != "error" or answer is None or answer.error_subtype in _SILENT:
+            return ""
+        slow, failed = _NOTICES["zh-Hant" if locale.startswith("zh") else "en"]
+        return slow if answer.error_type == ErrorType.TIMEOUT else failed
 
     def to_json(self) -> dict[str, Any]:
         """The envelope as API JSON. An analysis has `alertId` (or `subjectId`), `aiAnalysis`, `generatedAt`,
@@ -87,15 +104,17 @@ class EnhanceReport:
             for answer in answers
             if answer.status == "error"
         )
-        off = sum(envelope.status == "disabled" for envelope in asked)
+        # Nothing was asked where AI is off, or there was nothing to ask about.
+        silent = [envelope for envelope in asked if envelope.answer is None or envelope.status == "disabled"]
         return cls(
             enhanced=sum(answer.cache_status in ("miss", "bypass") for answer in good),
             from_cache=sum(answer.cache_status in ("hit", "stale") for answer in good),
             failed=dict(failed),
-            skipped=skipped + off,
+            skipped=skipped + len(silent),
             tokens=sum(answer.tokens_total for answer in answers),
             cost_usd=round(sum(answer.cost_usd for answer in answers), 6),
-            status="error" if failed and not good else "disabled" if off and not good else "success",
+            status="error" if failed and not good else "disabled" if silent and not good else "success",
+            reason=next((envelope.reason for envelope in asked if envelope.reason), ""),
         )
 
     @property

@@ -90,7 +90,6 @@ def build_prompt_variables(subject: Subject, business: BusinessFacts, locale: Lo
             found = _summary_variables(subject, business, locale)
         case CustomSubject():
             found = _business_variables(subject, business, locale)
-    found["evidence"] = [f"{item.ref} — {item.label}" for item in citable(evidence_of(subject, found, locale))]
     return _without_empty(found)
 
 
@@ -100,6 +99,12 @@ def used_variables(template: PromptTemplate, variables: Mapping[str, Any]) -> di
     declared = {*template.required_variables, *template.optional_variables}
     derived = {name for name in DERIVED if re.search(rf"{{{{\s*{name}\s*}}}}", template.prompt_template)}
     return {name: value for name, value in variables.items() if name in declared | derived}
+
+
+def evidence_of_variables(variables: Mapping[str, Any]) -> tuple[EvidenceItem, ...]:
+    """What an answer may cite of variables that somebody gave: each value in them, by its path."""
+    leaves = _leaves({name: value for name, value in variables.items() if name not in DERIVED})
+    return tuple(EvidenceItem(f"context:{path}", f"{path} = {value}") for path, value in leaves)[:MOST_LEAVES]
 
 
 def citable(evidence: Sequence[EvidenceItem]) -> list[EvidenceItem]:
@@ -220,12 +225,13 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Paths of the numbers and texts of a document; the evidence in it has references of its own."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            if path or name not in ("evidence", "alert_details"):
+            # In a business context these two are said elsewhere, with references of their own.
+            if name not in ("evidence", "alert_details"):
                 yield from _leaves(item, f"{path}.{name}" if path else name)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             yield from _leaves(item, f"{path}.{number}")
-    elif isinstance(value, str | int | float) and path:
+    elif isinstance(value, str | int | float):
         yield path, value
 
 
@@ -386,6 +392,7 @@ def _recommendation(item: RecommendationItem, locale: Locale) -> dict[str, Any]:
 def _summary_variables(subject: SummarySubject, business: BusinessFacts, locale: Locale) -> dict[str, Any]:
     days = 7 if subject.period == "weekly" else 1
     first = subject.day - timedelta(days=days - 1)
+    last = min(subject.day, subject.report.as_of or subject.day)
     content = _fitted(
         lambda size: {
             **unified_content(subject.report, locale, size[0] * 2),
@@ -406,7 +413,7 @@ def _summary_variables(subject: SummarySubject, business: BusinessFacts, locale:
         }
     )
     named = _said(locale, *{"weekly": ("week", "週報"), "daily": ("day", "日報")}[subject.period])
-    span = str(subject.day) if days == 1 else f"{first} – {subject.day}"
+    span = str(last) if days == 1 else f"{first} – {last}"
     return {
         "unified_content": content,
         "reporting_period": f"{named}: {span}",
@@ -519,6 +526,7 @@ def _business_variables(subject: CustomSubject, business: BusinessFacts, locale:
             **aggregated_context(report),
             "about_the_business": _quoted(business.profile, _ABOUT_BUSINESS, locale),
         },
+        "core_data": _key_metrics(report.key_metrics, locale),
         "key_metrics": _key_metrics(report.key_metrics, locale),
         "current_metrics": [
             f"{card.metric.label.of(locale)}: {_rounded(card.metric.value)}" for card in report.key_metrics
