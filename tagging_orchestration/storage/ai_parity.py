@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import LiteralString
 
@@ -12,23 +12,23 @@ from psycopg_pool import ConnectionPool
 
 # What the base consists of. Alerts about the AI itself and the marks on alerts are the AI's own words.
 BASE: Mapping[str, LiteralString] = {
-    "contents": "SELECT t.* FROM tagging.contents AS t",
-    "tags": "SELECT t.* FROM tagging.tags AS t",
-    "tag_aliases": "SELECT t.* FROM tagging.tag_aliases AS t",
-    "content_tags": "SELECT t.* FROM tagging.content_tags AS t",
-    "content_ledger": "SELECT t.* FROM tagging.content_ledger AS t",
-    "tag_events": "SELECT t.* FROM tagging.tag_events AS t",
-    "metrics": "SELECT t.* FROM analytics.fct_business_metrics_daily AS t",
-    "anomaly_scores": "SELECT t.* FROM analytics.anomaly_scores AS t",
+    "contents": "SELECT to_jsonb(t) AS row FROM tagging.contents AS t",
+    "tags": "SELECT to_jsonb(t) AS row FROM tagging.tags AS t",
+    "tag_aliases": "SELECT to_jsonb(t) AS row FROM tagging.tag_aliases AS t",
+    "content_tags": "SELECT to_jsonb(t) AS row FROM tagging.content_tags AS t",
+    "content_ledger": "SELECT to_jsonb(t) AS row FROM tagging.content_ledger AS t",
+    "tag_events": "SELECT to_jsonb(t) AS row FROM tagging.tag_events AS t",
+    "metrics": "SELECT to_jsonb(t) AS row FROM analytics.fct_business_metrics_daily AS t",
+    "anomaly_scores": "SELECT to_jsonb(t) AS row FROM analytics.anomaly_scores AS t",
     "dashboard_alerts": """
-        SELECT to_jsonb(t) - ARRAY['ai_confidence', 'ai_generated_at', 'ai_provider'] AS alert
+        SELECT to_jsonb(t) - ARRAY['ai_confidence', 'ai_generated_at', 'ai_provider'] AS row
         FROM analytics.dashboard_alerts AS t
-        WHERE coalesce(t.alert_subtype, '') NOT LIKE 'ai\\_%'
+        WHERE NOT starts_with(coalesce(t.alert_subtype, ''), 'ai_')
     """,
-    "alert_incidents": "SELECT t.* FROM analytics.alert_incidents AS t",
-    "business_insights": "SELECT t.* FROM analytics.business_insights AS t",
-    "strategic_recommendations": "SELECT t.* FROM analytics.strategic_recommendations AS t",
-    "risk_forecast": "SELECT t.* FROM analytics.risk_forecast AS t",
+    "alert_incidents": "SELECT to_jsonb(t) AS row FROM analytics.alert_incidents AS t",
+    "business_insights": "SELECT to_jsonb(t) AS row FROM analytics.business_insights AS t",
+    "strategic_recommendations": "SELECT to_jsonb(t) AS row FROM analytics.strategic_recommendations AS t",
+    "risk_forecast": "SELECT to_jsonb(t) AS row FROM analytics.risk_forecast AS t",
 }
 UNIFIED = """
     SELECT jsonb_build_array(
@@ -38,15 +38,18 @@ UNIFIED = """
 """
 
 
-def base_fingerprints(pool: ConnectionPool) -> dict[str, str]:
-    """A hash of every row of each table of the base, by the table's name. Reads all of them: for measurements."""
+def base_fingerprints(pool: ConnectionPool, leave_out: Sequence[str] = ()) -> dict[str, str]:
+    """A hash of every row of each table of the base, by the table's name, without the columns `leave_out`. Reads
+    all of them: for measurements."""
     with pool.connection() as connection:
         found = {}
         for name, rows in BASE.items():
             row = connection.execute(
-                sql.SQL("SELECT md5(string_agg(md5(r::text), '' ORDER BY md5(r::text))) FROM ({}) AS r").format(
-                    sql.SQL(rows)
-                )
+                sql.SQL(
+                    "SELECT md5(string_agg(h.hash, '' ORDER BY h.hash)) FROM ("
+                    " SELECT md5((r.row - %s::text[])::text) AS hash FROM ({}) AS r) AS h"
+                ).format(sql.SQL(rows)),
+                [list(leave_out)],
             ).fetchone()
             found[name] = (row and row[0]) or ""
         return found
