@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tagging_orchestration.core.enhancement.answers import output_schema
+from tagging_orchestration.core.enhancement.variables import is_stated
 from tagging_orchestration.core.errors import TaggingError
 from tagging_orchestration.storage.ai_prompts import load_version
 from tagging_orchestration.storage.ai_quality import StoredAnswer, shown_answers
@@ -37,7 +38,7 @@ def audit_answers(pool: ConnectionPool) -> Audit:
         found = resolve_references(pool, organization, (ref for _, ref in cited))
         for answer, ref in cited:
             # What is no row of the database stands in what the answer was made from.
-            there = found[ref].found if ref in found else ref in str(answer.variables.get("evidence", ""))
+            there = found[ref].found if ref in found else is_stated(ref, answer.variables)
             if not there:
                 faults.append((str(answer.id), f"{ref} leads nowhere"))
         faults += [(str(answer.id), fault) for answer in own for fault in _form_faults(pool, answer)]

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from tagging_orchestration.ai.switch import read_switch
 from tagging_orchestration.core.business.report import build_report
 from tagging_orchestration.core.enhancement.answers import parse_answer
 from tagging_orchestration.core.enhancement.envelopes import EnhanceReport, Envelope, ServiceHealth
@@ -52,8 +53,8 @@ from tagging_orchestration.core.errors import (
     UnknownName,
 )
 from tagging_orchestration.storage.ai_prompts import load_template
-from tagging_orchestration.storage.ai_providers import system_settings
-from tagging_orchestration.storage.ai_results import newest_results, read_provider_health, read_user_settings
+from tagging_orchestration.storage.ai_providers import CIRCUIT_LASTS, provider_health, system_settings
+from tagging_orchestration.storage.ai_results import newest_results
 from tagging_orchestration.storage.ai_subjects import (
     mark_alert,
     read_alerts,
@@ -67,8 +68,9 @@ if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
     from tagging_orchestration.ai.gateway import LlmGateway
-    from tagging_orchestration.core.enhancement.system_settings import SystemConfig
+    from tagging_orchestration.ai.switch import Switch
     from tagging_orchestration.settings import Settings
+    from tagging_orchestration.storage.ai_providers import ProviderHealth
     from tagging_orchestration.storage.ai_results import Enhancement
 
 Progress = Callable[[int, int], None]
@@ -76,8 +78,6 @@ Item = TypeVar("Item")
 
 LOG = logging.getLogger(__name__)
 
-# How long the gateway leaves a provider alone after it failed repeatedly.
-CIRCUIT_SECONDS = 60
 ENHANCEMENT_TYPES = ("alert_enhancement", "trend_analysis", "anomaly_analysis")
 _OFF = {
     "configuration": "AI is switched off: tagging ai on",
@@ -90,63 +90,52 @@ _OFF = {
 class EnhancementService:
     """Enhances what the base made and stores what came of it; changes no base row but the marks on alerts.
 
-    `user` is whose settings of what to see count beside everybody's. Methods of one subject answer with an
-    Envelope whose status is success, error or disabled; that a model failed is never raised.
+    Methods of one subject answer with an Envelope whose status is success, error or disabled; that a model failed
+    is never raised.
     """
 
-    def __init__(self, pool: ConnectionPool, settings: Settings, gateway: LlmGateway, user: str = "") -> None:
+    def __init__(self, pool: ConnectionPool, settings: Settings, gateway: LlmGateway) -> None:
         self.pool = pool
         self.settings = settings
         self.gateway = gateway
-        self.user = user
 
     # ------------------------------------------------------------------------------------------- the switch
 
     def is_enabled(self, kind: Kind | None = None) -> bool:
         """Whether this kind is switched on, by the configuration and by people. Health is another matter."""
-        health = self.check_health(kind)
-        return health.configured and health.wanted
+        switch = self._switch()
+        return switch is not None and switch.configured and switch.wanted.wants(kind)
 
-    def check_health(self, kind: Kind | None = None) -> ServiceHealth:
+    def check_health(self) -> ServiceHealth:
         """Whether AI is configured, wanted and healthy, by the last look at each provider; calls none."""
-        config = self._config()
-        providers = read_provider_health(self.pool, CIRCUIT_SECONDS)
-        wanted = read_user_settings(self.pool, self.settings.organization_id, self.user)
+        switch, now = self._switch(), datetime.now(UTC)
+        providers = [health for health in provider_health(self.pool) if health.provider.is_active]
         return ServiceHealth(
-            configured=config is not None and self._is_configured(config),
-            wanted=wanted.wants(kind),
-            healthy=any(usable for _, usable in providers.values()),
-            providers={name: status for name, (status, _) in providers.items()},
-            checked_at=datetime.now(UTC),
+            configured=switch is not None and switch.configured,
+            wanted=switch is not None and switch.wanted.enabled,
+            healthy=any(_may_be_tried(health, now) for health in providers),
+            providers={health.provider.name: health.provider.health_status for health in providers},
+            checked_at=max(filter(None, (health.last_health_check for health in providers)), default=None),
         )
 
-    def _config(self) -> SystemConfig | None:
-        """The system's settings; None, so that AI is off, where somebody wrote what cannot be read."""
+    def _switch(self) -> Switch | None:
+        """The switch as it stands; None, so that AI is off, where somebody wrote what cannot be read."""
         try:
-            return system_settings(self.pool, self.settings.ai.environment)
+            return read_switch(self.pool, self.settings)
         except ConfigurationError as error:
             LOG.warning("AI is off: %s", error)
             return None
 
-    def _is_configured(self, config: SystemConfig) -> bool:
-        stated = self.settings.ai.enabled
-        return config.ai_enabled if stated is None else stated
-
     def _why_off(self, kind: Kind | None, automatic: bool = False) -> str:
         """Why nothing may be asked now; empty where it may."""
-        health = self.check_health(kind)
-        if not health.configured:
+        switch = self._switch()
+        if switch is None or not switch.configured:
             return _OFF["configuration"]
-        if not health.wanted:
+        if not switch.wanted.wants(kind):
             return _OFF["person"]
-        if automatic and not self._is_automatic():
+        if automatic and not switch.unattended:
             return _OFF["automatic"]
-        return "" if health.healthy else _OFF["health"]
-
-    def _is_automatic(self) -> bool:
-        config = self._config()
-        wanted = read_user_settings(self.pool, self.settings.organization_id, self.user)
-        return wanted.auto_enhance and config is not None and config.settings.auto_enhancement_enabled
+        return "" if self.check_health().healthy else _OFF["health"]
 
     # ------------------------------------------------------------------------------------------- one subject
 
@@ -475,8 +464,8 @@ class EnhancementService:
 
     def _highlights(self, report: Any) -> tuple[str, ...]:
         """What AI said of the open alerts and the insights, worst first, where it was sure enough."""
-        config = self._config()
-        least = config.settings.quality_control.confidence_threshold if config else 1.0
+        system = system_settings(self.pool, self.settings.ai.environment)
+        least = system.settings.quality_control.confidence_threshold
         organization = self.settings.organization_id
         alerts = [alert.id for situation in report.situations for alert in situation.alerts]
         insights = [insight.id for insight in report.insights]
@@ -593,6 +582,13 @@ def answer_check(
         )
 
     return check
+
+
+def _may_be_tried(health: ProviderHealth, now: datetime) -> bool:
+    """Whether the gateway would call a provider: one that failed repeatedly is left alone for a while."""
+    if health.circuit_opened_at is not None:
+        return now - health.circuit_opened_at >= CIRCUIT_LASTS
+    return health.provider.health_status != "unhealthy"
 
 
 def _failure(error: TaggingError) -> Answer:

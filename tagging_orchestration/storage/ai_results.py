@@ -356,29 +356,7 @@ def resolve_references(
     return found
 
 
-# --------------------------------------------------------------------------------------- settings and health
-
-
-def read_provider_health(pool: ConnectionPool, retry_seconds: float) -> dict[str, tuple[str, bool]]:
-    """Of each active provider its health by the last look, and whether it may be tried now: an open circuit may be
-    after `retry_seconds`."""
-    with transaction(pool) as connection:
-        rows = connection.execute(
-            """
-            SELECT
-                p.name, p.health_status,
-                CASE
-                    WHEN p.circuit_opened_at IS NOT NULL
-                        THEN p.circuit_opened_at <= clock_timestamp() - make_interval(secs => %s)
-                    ELSE p.health_status <> 'unhealthy'
-                END
-            FROM ai.ai_providers AS p
-            WHERE p.is_active
-            ORDER BY p.is_default DESC, p.name
-            """,
-            [retry_seconds],
-        ).fetchall()
-    return {name: (status, usable) for name, status, usable in rows}
+# --------------------------------------------------------------------------------------------------- settings
 
 
 def read_user_settings(pool: ConnectionPool, organization: str, user: str = EVERYBODY) -> UserSettings:

@@ -107,6 +107,16 @@ def evidence_of_variables(variables: Mapping[str, Any]) -> tuple[EvidenceItem, .
     return tuple(EvidenceItem(f"context:{path}", f"{path} = {value}") for path, value in leaves)[:MOST_LEAVES]
 
 
+def is_stated(ref: str, variables: Mapping[str, Any]) -> bool:
+    """Whether a reference that leads to no row of the database stands in what an answer was made from: a leaf of
+    the business context (or of what somebody gave), or one of the listed pieces of evidence."""
+    kind, _, path = ref.partition(":")
+    context = variables.get("business_context")
+    if kind == "context" and any(path == known for known, _ in (*_leaves(context or {}), *_leaves(variables))):
+        return True
+    return any(str(line).startswith(f"{ref} —") for line in variables.get("evidence") or ())
+
+
 def citable(evidence: Sequence[EvidenceItem]) -> list[EvidenceItem]:
     """The evidence that a prompt lists. Leaves of the business context are cited by their path: two examples say
     how, the rest stands in the context itself."""
