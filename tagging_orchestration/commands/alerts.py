@@ -251,6 +251,8 @@ def ack(alert: str, remark: str | None) -> None:
 @verbose_option
 def note(alert: str, text: str) -> None:
     """Write a line under ALERT."""
+    if not text.strip():
+        raise click.UsageError("a note needs some words")
     from tagging_orchestration.storage import alerts as storage
     from tagging_orchestration.wiring import Project
 

@@ -95,6 +95,7 @@ def test_looking_after_an_alert(tagging: Tagging, business: ConnectionPool):
     alert = data(tagging("alerts", "list", "--json"))[0]["id"]
     assert "looks after" in tagging("alerts", "ack", alert, "--note", "打電話給銀行").stdout
     assert "noted under" in tagging("alerts", "note", alert, "back at noon").stdout
+    assert tagging("alerts", "note", alert, " ").exit_code == 2
     shown = tagging("alerts", "show", alert).stdout
     assert "打電話給銀行" in shown
     assert "back at noon" in shown
