@@ -61,8 +61,9 @@ class CallParameters:
 
 @dataclass(frozen=True, slots=True)
 class ProviderChoice:
-    """A provider that may answer, with the scores that were effective (0 to 1, measured and stated mixed) and why
-    it has its place. `params` is the config's document, not checked yet."""
+    """A config of a template in its place, with the scores that were effective (0 to 1, measured and stated mixed)
+    and why it has that place. `params` is the config's document, not checked yet. `skipped` says why the provider
+    may not be called now; while it is `switched_on` its earlier answers may be shown nevertheless."""
 
     provider: ProviderRow
     model: str
@@ -72,6 +73,8 @@ class ProviderChoice:
     cost_efficiency_score: float
     quality_score: float
     reason: str
+    skipped: str | None = None
+    switched_on: bool = True
 
 
 # ------------------------------------------------------------------------------------------------ parameters
