@@ -1,0 +1,151 @@
+"""What the clients of cloud providers share: their SDKs are extras, built on one HTTP library or another."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from tagging_orchestration.clients.llm import failures
+from tagging_orchestration.clients.llm.guarded_http import GuardedCall, http_library, proxy_for
+from tagging_orchestration.core.enhancement.models import ErrorSubtype, LlmFailure, LlmReply, LlmRequest, Probe
+
+PROBE_SECONDS = 5.0
+
+
+class SdkClient:
+    """`LlmClient` over an SDK. What differs between providers is in the methods at the end."""
+
+    package: str
+    kind: str
+    default_url: str
+
+    def __init__(self, base_url: str | None, api_key: str, *, use_proxy: bool = False) -> None:
+        self._url = base_url or self.default_url
+        self._key = api_key
+        self._use_proxy = use_proxy
+        self._where = f"{self.kind} at {failures.without_credentials(self._url)}"
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Refuse further calls; connections live no longer than calls do."""
+        self._closed.set()
+
+    def complete(self, request: LlmRequest, cancel: threading.Event | None = None) -> LlmReply:
+        """The model's reply, by exactly one request. Raises LlmFailure and nothing else."""
+        if self._closed.is_set():
+            raise LlmFailure(f"{self._where}: the client is closed", subtype=ErrorSubtype.CANCELLED)
+        with GuardedCall(request.timeout_seconds, cancel) as call:
+            try:
+                with self._client(call) as client:
+                    return self._ask(client, request, call)
+            except Exception as error:
+                raise self._failure(error, request, call) from None
+
+    def probe(self, model: str) -> Probe:
+        """Whether the provider answers, takes the key and has the model; nothing is generated and nothing raised."""
+        started = time.monotonic()
+        with GuardedCall(PROBE_SECONDS) as call:
+            try:
+                with self._client(call) as client:
+                    self._find_model(client, model)
+            except Exception as error:
+                failure = self._failure(error, None, call, model)
+                elapsed = round((time.monotonic() - started) * 1000) if call.answered else None
+                missing = failure.subtype is ErrorSubtype.MODEL_NOT_FOUND
+                return Probe("degraded" if missing else "unhealthy", str(failure), response_time_ms=elapsed)
+        elapsed = round((time.monotonic() - started) * 1000)
+        return Probe("healthy", response_time_ms=elapsed, models=(model,), cold=False)
+
+    @contextmanager
+    def _client(self, call: GuardedCall) -> Iterator[Any]:
+        """The SDK's client, for one call."""
+        sdk = self._sdk()
+        library = http_library(sdk)
+        proxy = proxy_for(self._url) if self._use_proxy else None
+        http = library.Client(
+            transport=call.transport(library, authorization="keep", proxy=proxy),
+            timeout=call.timeout(library),
+            follow_redirects=False,
+            trust_env=False,
+        )
+        with http:
+            yield self._make(sdk, http, call.timeout(library))
+
+    def _sdk(self) -> ModuleType:
+        try:
+            sdk = importlib.import_module(self.package)
+        except ImportError:
+            raise LlmFailure(
+                f"{self.kind} needs the package {self.package}: pip install 'tagging-orchestration[{self.package}]'",
+                subtype=ErrorSubtype.UNSUPPORTED,
+            ) from None
+        # At the level DEBUG the SDKs log whole requests, prompts included.
+        logger = logging.getLogger(self.package)
+        if logger.getEffectiveLevel() < logging.INFO:
+            logger.setLevel(logging.INFO)
+        return sdk
+
+    def _failure(
+        self, error: Exception, request: LlmRequest | None, call: GuardedCall, model: str = ""
+    ) -> LlmFailure:
+        """The failure behind whatever the SDK raised. SDKs of both kinds name their errors alike."""
+        if isinstance(error, LlmFailure):
+            return error
+        if failure := failures.stopped(call, self._where):
+            return failure
+        sdk = self._sdk()
+        if isinstance(error, sdk.APIStatusError):
+            return self._by_status(error, request, call, model)
+        if isinstance(error, sdk.APITimeoutError):
+            return failures.timed_out(call, self._where) if call.sent else failures.unreachable(self._where)
+        if isinstance(error, sdk.APIConnectionError):
+            return failures.lost(call, self._where) if call.sent else failures.unreachable(self._where)
+        if not call.sent:
+            return LlmFailure(
+                f"{self._where}: the request cannot be made: look at base_url, the model's name and the parameters",
+                subtype=ErrorSubtype.BAD_REQUEST,
+            )
+        if call.status is not None and call.status >= 300:
+            return failures.by_status(call.status, call, self._where, model)
+        return failures.no_reply_of_its_kind(call, self._where, self.kind)
+
+    def _by_status(self, error: Any, request: LlmRequest | None, call: GuardedCall, model: str) -> LlmFailure:
+        secrets = (self._key, *((request.system, request.prompt) if request else ()))
+        said = failures.excerpt(error.message, secrets)
+        failure = failures.by_status(
+            error.status_code, call, self._where, request.model if request else model, said
+        )
+        self._look_closer(error, failure)
+        return failure
+
+    def _rejected(
+        self, call: GuardedCall, why: str, subtype: ErrorSubtype, prompt: Any, completion: Any
+    ) -> LlmFailure:
+        """A reply that holds no usable answer, with what it cost."""
+        return LlmFailure(
+            f"{self._where}: {why}",
+            subtype=subtype,
+            http_status=call.status,
+            tokens_prompt=prompt,
+            tokens_completion=completion,
+        )
+
+    # ----------------------------------------------------------------------------------- of each provider
+
+    def _make(self, sdk: ModuleType, http: Any, timeout: Any) -> Any:
+        raise NotImplementedError
+
+    def _ask(self, client: Any, request: LlmRequest, call: GuardedCall) -> LlmReply:
+        raise NotImplementedError
+
+    def _find_model(self, client: Any, model: str) -> None:
+        raise NotImplementedError
+
+    def _look_closer(self, error: Any, failure: LlmFailure) -> None:
+        """Correct what the status alone does not tell."""
