@@ -1,0 +1,131 @@
+"""Sentences of a text that speak to a language model instead of saying something: what they ask for is no tag.
+
+No list of phrases stops every attack. What stops them is that an answer is data: its form is checked, names and
+quotes must stand in the text they are said to be of, and nothing in it is ever called. This list keeps what an
+attack itself says from counting as text that a tag may rest on.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Letters of other scripts that look like Latin ones, the commonest of Unicode's confusables.
+_LOOKALIKES = str.maketrans(
+    dict(
+        zip(
+            "аеіјорсухѕһԁԛԝӏвкмнтАВЕІЈКМНОРСТУХЅαεικνορτυχΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+            "aeijopcyxshdqwlbkmhtABEIJKMHOPCTYXSaeiknoptuxABEZHIKMNOPTYX",
+            strict=True,
+        )
+    )
+)
+_SENTENCE = re.compile(r"[^.!?。！？;；\n]+(?:[.!?。！？;；]+|\n|$)|[.!?。！？;；\n]+")
+
+_RULES = (
+    r"(?:instruction|direction|prompt|guideline|guardrail|(?:system|safety|your|these|those|previous"
+    r"|earlier|above) rule"
+    r"|(?:system|developer) message|training|constraint|polic(?:y|ies)|programming)"
+)
+_ORDERS = (
+    rf"\b(?:ignor|disregard|forget|overrid|bypass|discard|skip|neglect|violat|drop)\w*\b.{{0,50}}\b{_RULES}",
+    r"\b(?:ignore|disregard|forget)\b.{0,20}\b(?:above|everything|all (?:of )?(?:the )?(?:previous|prior|before))",
+    rf"\b(?:new|updated|real|actual|secret|hidden|following|additional) (?:system )?{_RULES}s?\b\s*[:：]",
+    r"\bsystem (?:prompt|message|instruction|override|note|mode)|\b(?:prompt|instruction) (?:above|injection)"
+    r"|\byour (?:system )?(?:prompt|instructions)\b|\b(?:developer|admin|debug|god|dan|jailbreak"
+    r"|maintenance) mode",
+    r"\byou (?:are|were) (?:now|no longer|actually|really|going to (?:act|be))\b|\byou are an? (?:ai"
+    r"|assistant|language"
+    r"|model|chatbot|tagger|helpful|unrestricted|evil)|\bpretend (?:to be|that you|you are)"
+    r"|\brole-?play\b|\bjailbreak"
+    r"|\bact as (?:an?|the|if)\b.{0,20}\b(?:ai|assistant|model|admin|system|root|developer|tagger)",
+    r"(?:^|\n|[>\"'\]])\s*(?:\*\*|#+ ?|<)?(?:system|assistant|developer|human|user|tool)(?:\*\*|>)?\s*[:：]"
+    r"|\[/?(?:inst|system)\]|<[|｜]|</?(?:system|assistant|user|instructions?|data|prompt|contents?|tool_call)\b"
+    r"|#{2,}\s*(?:system|instruction|new task|response|end of)|\b(?:begin|end) of (?:the )?(?:data"
+    r"|content|text|prompt"
+    r"|input|document|user)|^\s*`{3,}|\{\s*\{|\}\s*\}",
+    r"\b(?:reveal|print|repeat|show|output|leak|disclose|dump|display|tell me|return|list|exfiltrat\w*"
+    r"|expose|quote"
+    r"|include|copy|append|give me|send)\b.{0,60}\b(?:prompt|instructions|system message|api.?keys?"
+    r"|secrets?|passwords?"
+    r"|credentials?|environment variables?|(?:other|another|all|every|neighbou?ring|previous"
+    r"|next) (?:contents?|tickets?"
+    r"|documents?|customers?'?|texts?|records?|messages?|users?'?)|configuration|conversation|everything above)",
+    r"\b(?:tag|label|classify|categori[sz]e|mark|annotate)\b.{0,30}\b(?:everything|every|all|each|this|it|any|both"
+    r"|the (?:other|rest|next|following)|content \d)\b.{0,60}(?:\bas\b|\bwith\b|\bto be\b|[:：]|\")",
+    r"\b(?:respond|reply|answer|output|return|write|emit|produce|generate|say|print"
+    r"|use)\b.{0,12}\b(?:only|just|with"
+    r"|exactly|nothing but|the (?:following|word|tag|json|string))\b.{0,60}[\"'{\[:“「]",
+    r"\b(?:add|assign|apply|use|include|insert|give|set|create|propose|output|emit)\b.{0,25}\b(?:the |a "
+    r"|this )?(?:new )?"
+    r"(?:tags?|labels?|confidence|is_new)\b",
+    r"\b(?:call|fetch|visit|open|browse|get|post|request|navigate|curl|wget|download|load|render|send"
+    r"|submit|click)\b"
+    r".{0,60}(?:https?:|www\.|\bapi\b|\btool\b|\bfunction\b|\bendpoint\b|\bwebhook\b|\burl\b)",
+    r"\b(?:execute|invoke|run|use|call)\b.{0,20}\b(?:tools?|functions?|commands?|shell|code|sql|script|plugin)\b",
+    r"\b(?:ai|llm|gpt|chatgpt|claude|llama|(?:language )?model|assistant|tagger|chatbot"
+    r"|bot)\b\s*[,:：]\s*(?:please|you|do"
+    r"|must|ignore|add|tag|output|the)|\b(?:note|message|instruction|attention|hint)s? (?:to"
+    r"|for) (?:the |an? |any )?"
+    r"(?:ai|llm|language model|model|assistant|tagger|bot)",
+    r"\b(?:decode|base64|rot13|hex-?decode|unescape)\b",
+    r"!\[[^\]]*\]\([^)]*\)|<(?:img|script|iframe|a|svg|style)\b|javascript:|\bon(?:error|load)\s*=",
+    r"\b(?:drop|truncate|delete from|insert into|update)\s+(?:table|tagging|contents?|tags)\b",
+    # Traditional and Simplified Chinese.
+    r"(?:忽略|無視|无视|忘記|忘记|忘掉|不要理[會会]|不[用必要]遵[守循從从]|別理|别理|跳過|跳过|覆蓋|覆盖"
+    r"|違反|违反|推翻|繞過|绕过)"
+    r".{0,25}(?:指令|指示|規則|规则|提示|設定|设定|限制|命令|上述|以上|前面|先前|之前)",
+    r"系[統统](?:提示|訊息|消息|指令|指示|模式|設定|命令)|提示[詞词]|開發者模式|开发者模式|管理員模式"
+    r"|管理员模式|越獄|越狱",
+    r"你(?:現在|现在)(?:是|要|將|将|開始|开始|必須|必须)|你(?:不再|其實|其实)是|你是(?:一[個个]|名"
+    r"|位)?(?:AI|人工智[慧能]|助[理手]|機器人|机器人|模型|語言)"
+    r"|(?:扮演|假裝|假装|裝作|装作).{0,12}(?:是|成|為|为|角色|你|AI|模型|管理)",
+    r"(?:^|\n|[「『>\]])\s*(?:系[統统]|助[理手]|使用者|用[戶户]|開發者|开发者)\s*[:：]",
+    r"(?:新|真正|實際|实际|以下|隱藏|隐藏|額外|额外)的?(?:指令|指示|任務|任务|命令|規則|规则)",
+    r"(?:顯示|显示|透露|洩漏|泄漏|泄露|洩露|列出|印出|列印|輸出|输出|重複|重复|告訴我|告诉我|說出|说出"
+    r"|揭露|公開|公开|附上|複製|复制|引用)"
+    r".{0,25}(?:提示|指令|金[鑰钥]|密[鑰钥碼码]|憑證|凭证|環境變數|环境变量|其他|別的|别的|另一|上一"
+    r"|下一|所有|內部|内部|機密|机密)",
+    r"(?:所有|全部|每[一個个篇則则筆笔]|一律|其他|這[個篇則些]|这[个篇则些]|本[篇文則]"
+    r"|下[一列]).{0,16}(?:標|标|貼|贴|打|加|分類|分类|歸類|归类)"
+    r".{0,8}(?:上|為|为|成|到|記|记|籤|签)|(?:標[記籤]|标[记签])(?:為|为|成|上)|(?:加上|新增|使用|輸出"
+    r"|输出|加入|貼上|打上).{0,12}(?:標籤|标签)",
+    r"(?:只|僅|仅|直接|必須|必须|請|请)(?:要|能|可|需)?(?:回答|回覆|回复|輸出|输出|回傳|返回|產生|生成"
+    r"|寫).{0,20}[「『\"'{:：]",
+    r"(?:呼叫|調用|调用|存取|訪問|访问|造訪|打開|打开|連到|连到|開啟|开启|傳送|传送|發送|发送|點擊|点击"
+    r"|下載|下载|執行|执行).{0,30}"
+    r"(?:https?:|網址|网址|連結|链接|工具|函[式數数]|API|端點|指令|命令|程式|代碼|代码|腳本|脚本)",
+    r"(?:致|給|给|注意)[,，:：]?(?:AI|人工智[慧能]|語言模型|语言模型|模型|助[理手]|機器人|机器人)|(?:AI"
+    r"|語言模型|语言模型|模型)[,，:：]?請",
+    r"解碼|解码",
+)
+_ORDER = re.compile("|".join(_ORDERS), re.IGNORECASE | re.DOTALL)
+
+
+def gives_orders(text: str) -> bool:
+    """Whether a text tells a model what to do."""
+    return _ORDER.search(plain(text)) is not None
+
+
+def without_orders(text: str) -> str:
+    """The sentences of a text that give no orders. Where an order runs over several sentences, all of them go."""
+    sentences = _SENTENCE.findall(text)
+    kept = []
+    for number, sentence in enumerate(sentences):
+        near = "".join(sentences[max(0, number - 1) : number + 2])
+        if not gives_orders(sentence) and not _crosses(near, sentence):
+            kept.append(sentence)
+    return "".join(kept)
+
+
+def plain(text: str) -> str:
+    """The text as it reads: without invisible characters, compatibility forms and lookalike letters resolved."""
+    folded = unicodedata.normalize("NFKC", text)
+    return "".join(c for c in folded if c in "\n\t" or unicodedata.category(c)[0] != "C").translate(_LOOKALIKES)
+
+
+def _crosses(around: str, sentence: str) -> bool:
+    """Whether an order in the sentences around begins or ends inside this one."""
+    whole, part = plain(around), plain(sentence)
+    place = whole.find(part)
+    return any(found.start() < place + len(part) and found.end() > place for found in _ORDER.finditer(whole))
