@@ -56,6 +56,20 @@ GROUPS = {
         "snap_dashboard_alerts",
     },
     "health": {"unified_content", "executive_health_report"},
+    "ai": {
+        "prompt_templates",
+        "provider_health",
+        "alert_enhancements",
+        "insight_enhancements",
+        "recommendation_enhancements",
+        "executive_summary/daily",
+        "executive_summary/weekly",
+        "enhanced_report",
+        "ai_metrics_hourly",
+        "ai_usage",
+        "provider_scores",
+        "ai_service_alerts",
+    },
 }
 CHECKS = {
     "facts_are_fresh": False,
@@ -69,6 +83,21 @@ CHECKS = {
     "recommendations_are_valid": True,
     "unified_content_is_valid": True,
     "base_independent_of_ai": True,
+    "prompts_are_clean": True,
+    "budgets_hold": False,
+    "enhancements_are_cited": False,
+    "answers_expire": False,
+    "base_is_untouched": False,
+}
+BASE_JOBS = {"load_business_facts", "refresh_alerts", "refresh_business", "notify_incidents"}
+AI_JOBS = {
+    "ai_enhancement_job",
+    "enhance_critical_alerts",
+    "summarize_day",
+    "summarize_week",
+    "synchronize_prompts",
+    "watch_ai",
+    "clean_up_ai",
 }
 # Assets of the other code location.
 ELSEWHERE = {"raw_content", "content_tags", "merged_vocabulary"}
@@ -136,9 +165,45 @@ def test_checks(defs: dg.Definitions):
 def test_jobs_schedules_and_sensors(defs: dg.Definitions):
     repository = defs.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"load_business_facts", "refresh_alerts", "refresh_business", "notify_incidents"}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"hourly_facts", "refresh_alerts_when_due"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"new_critical_alert_sensor"}
+    assert jobs == BASE_JOBS | AI_JOBS
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        "hourly_facts",
+        "refresh_alerts_when_due",
+        "enhance_when_due",
+        "daily_executive_summary",
+        "weekly_executive_summary",
+        "hourly_ai_watch",
+        "nightly_ai_clean_up",
+    }
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "new_critical_alert_sensor",
+        "critical_alert_enhancement_sensor",
+        "ai_health_sensor",
+        "prompt_file_sensor",
+    }
+
+
+def test_nothing_of_the_base_stands_on_ai(defs: dg.Definitions, specs: dict[str, dg.AssetSpec]):
+    for name, spec in specs.items():
+        if name not in GROUPS["ai"]:
+            assert not {dep.asset_key.to_user_string() for dep in spec.deps} & GROUPS["ai"], name
+    repository = defs.get_repository_def()
+    for job in AI_JOBS - {"clean_up_ai"}:
+        selected = repository.get_job(job).asset_layer.selected_asset_keys
+        assert {key.to_user_string() for key in selected} <= GROUPS["ai"], job
+    for job in BASE_JOBS - {"notify_incidents"}:
+        selected = repository.get_job(job).asset_layer.selected_asset_keys
+        assert not {key.to_user_string() for key in selected} & GROUPS["ai"], job
+
+
+def test_steps_that_ask_a_model_share_one_pool(defs: dg.Definitions):
+    pools = {
+        asset.key.to_user_string(): asset.op.pool
+        for asset in defs.assets or []
+        if isinstance(asset, dg.AssetsDefinition) and len(asset.keys) == 1
+    }
+    asking = {name for name in GROUPS["ai"] if name.endswith("_enhancements") or name.startswith("executive_")}
+    assert {name for name, pool in pools.items() if pool == "llm"} == asking
 
 
 def test_the_location_loads_in_a_fresh_interpreter_without_models(tmp_path: Path, defs: dg.Definitions):

@@ -31,8 +31,11 @@ SOURCES = {
     "dashboard_alerts": ["dashboard_alerts"],
     "alert_incidents": ["dashboard_alerts"],
     "metric_thresholds": ["metric_thresholds"],
+    "ai_usage_logs": ["alert_enhancements"],
+    "ai_enhancements": ["alert_enhancements"],
+    "ai_enhancement_votes": ["alert_enhancements"],
 }
-GROUPS = ("metrics", "alerts", "insights")
+GROUPS = ("metrics", "alerts", "insights", "ai")
 
 
 class ProjectTranslator(DagsterDbtTranslator):
@@ -88,7 +91,7 @@ MANIFEST = manifest()
 TRANSLATOR = ProjectTranslator(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
 
 
-def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging, *more: str) -> Iterator[Any]:
+def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging, *more: str) -> Iterator[Any]:
     """`dbt build` of the resources of this step, with their data tests; unit tests belong to the tests."""
     from tagging_orchestration.storage.business_runs import hold_business_lock
 
@@ -120,7 +123,7 @@ def business_metrics(
         last = date.fromisoformat(config.recompute_to or "9999-12-31")
         days = touch_days(pool, organization, first, last)
         context.log.info(f"{days} days of sources are computed anew")
-    yield from _build(context, dbt, tagging, *(["--full-refresh"] if config.full_refresh else []))
+    yield from build(context, dbt, tagging, *(["--full-refresh"] if config.full_refresh else []))
 
 
 @dbt_assets(
@@ -132,7 +135,7 @@ def business_metrics(
 )
 def alert_candidates(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging) -> Iterator[Any]:
     """What crosses a threshold, trends or is out of line, day by day, and the context of each such day."""
-    yield from _build(context, dbt, tagging)
+    yield from build(context, dbt, tagging)
 
 
 @dbt_assets(
@@ -144,4 +147,4 @@ def alert_candidates(context: dg.AssetExecutionContext, dbt: DbtCliResource, tag
 )
 def insight_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging) -> Iterator[Any]:
     """Rules over alerts, trends, customers' value and stock; and the snapshots that keep every past state."""
-    yield from _build(context, dbt, tagging)
+    yield from build(context, dbt, tagging)
