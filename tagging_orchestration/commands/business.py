@@ -60,12 +60,40 @@ def refresh_business(desk: Desk, *, load: bool, everything: bool) -> list[JobOut
     return outcomes
 
 
-def _run(desk: Desk, job: str) -> JobOutcome:
+def enhance_business(desk: Desk) -> list[JobOutcome]:
+    """Let the language model enhance what is pending, where AI is on. Its failure is told, and nothing else."""
+    from tagging_orchestration.ai.switch import read_switch
+    from tagging_orchestration.core.errors import TaggingError
+    from tagging_orchestration.defs.ghosts import free_places_of_ghosts
+    from tagging_orchestration.storage.business_runs import latest_run
+
+    project = desk.project
+    try:
+        switch = read_switch(project.pool, project.settings)
+    except TaggingError as error:
+        desk.display.line(f"AI stays off: {error}")
+        return []
+    last = latest_run(project.pool, project.settings.organization_id)
+    if not switch.is_on or last is None or last.as_of is None:
+        return []
+    desk.display.heading("Asking the language model")
+    free_places_of_ghosts(desk.instance, project.pool)
+    outcomes = [_run(desk, "ai_enhancement_job")]
+    if outcomes[0].success:
+        day = last.as_of.isoformat()
+        outcomes.append(_run(desk, "summarize_day", (day, day)))
+    for outcome in outcomes:
+        for problem in outcome.problems:
+            desk.display.line(f"the language model's part failed, all else stands: {problem}")
+    return outcomes
+
+
+def _run(desk: Desk, job: str, partitions: tuple[str, str] | None = None) -> JobOutcome:
     from tagging_orchestration.business.dbt import dbt_environment, ensure_manifest
 
     settings = desk.project.settings
     ensure_manifest(settings, dbt_environment(settings))
-    return desk.runner.run_job(job, location=LOCATION)
+    return desk.runner.run_job(job, partitions=partitions, location=LOCATION)
 
 
 def build_business_summary(project: Project) -> BusinessSummary | None:

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -222,13 +222,16 @@ def _reason(error: Any) -> str:
 
 def latest_gates(instance: dg.DagsterInstance) -> list[Gate]:
     """What each quality gate said last, in the order they are declared. Those of the business are left out where
-    they never ran, and dbt's own tests always: they fail the run that they belong to."""
+    they never ran, and dbt's own tests always: they fail the run that they belong to. A gate of the AI only ever
+    warns here: it must not fail the base."""
     from tagging_orchestration.defs.business.checks import ALL_CHECKS as OF_THE_BUSINESS
     from tagging_orchestration.defs.checks import ALL_CHECKS
+    from tagging_orchestration.defs.enhancements.checks import ALL_CHECKS as OF_THE_AI
 
     gates = [_latest(instance, spec) for check in ALL_CHECKS for spec in check.check_specs]
     business = [_latest(instance, spec) for check in OF_THE_BUSINESS for spec in check.check_specs]
-    return gates + [gate for gate in business if gate.passed is not None]
+    ai = [replace(_latest(instance, spec), warning=True) for check in OF_THE_AI for spec in check.check_specs]
+    return gates + [gate for gate in business + ai if gate.passed is not None]
 
 
 def _latest(instance: dg.DagsterInstance, spec: dg.AssetCheckSpec) -> Gate:

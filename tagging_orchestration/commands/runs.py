@@ -101,7 +101,7 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
     What is up to date costs nothing: run it as often as you like. --from and --to restrict what is tagged.
     Where tagging.yaml names facts of a business, they are loaded too and its metrics, alerts and report refreshed.
     """
-    from tagging_orchestration.commands.business import refresh_business
+    from tagging_orchestration.commands.business import enhance_business, refresh_business
     from tagging_orchestration.commands.summary import build_summary, summary_view
 
     began = time.monotonic()
@@ -123,6 +123,7 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
             _raise_on_failure(outcomes)
         outcomes += refresh_business(desk, load=path is None, everything=everything)
         _raise_on_failure(outcomes)
+        outcomes += enhance_business(desk)
         summary = build_summary(desk.project, desk.instance, outcomes, time.monotonic() - began)
     if as_json:
         print_json(summary)

@@ -35,14 +35,14 @@ enhance_critical_alerts = dg.define_asset_job(
 
 summarize_day = dg.define_asset_job(
     "summarize_day",
-    selection=dg.AssetSelection.assets(daily_summary),
+    selection=dg.AssetSelection.assets(daily_summary, enhanced_report),
     tags=RUN_TAGS,
     description="The executive summary of one business day.",
 )
 
 summarize_week = dg.define_asset_job(
     "summarize_week",
-    selection=dg.AssetSelection.assets(weekly_summary),
+    selection=dg.AssetSelection.assets(weekly_summary, enhanced_report),
     tags=RUN_TAGS,
     description="The executive summary of one business week.",
 )

@@ -14,6 +14,8 @@ from tagging_orchestration.settings import get_settings
         alert_enhancements,
         "insight_enhancements",
         "recommendation_enhancements",
+        ["executive_summary", "daily"],
+        ["executive_summary", "weekly"],
     ],
     group_name="ai",
     kinds={"html", "markdown"},
