@@ -40,7 +40,7 @@ class Business:
             "DBT_LOG_LEVEL": "none",
             "DBT_LOG_LEVEL_FILE": "none",
         }
-        if "test_type:unit" in arguments:
+        if any("test_type:unit" in argument for argument in arguments):
             del environment["DBT_EXCLUDE_RESOURCE_TYPES"]
         move(self.manifest, environment["DBT_DATABASE"])
         with pytest.MonkeyPatch.context() as patch:

@@ -13,6 +13,7 @@ import pytest
 from dbt.contracts.graph.manifest import Manifest
 
 from tagging_orchestration.business import dbt as business_dbt
+from tagging_orchestration.core.enhancement.watch import CATEGORY, METRICS
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.settings import BusinessSettings, Settings
 
@@ -34,7 +35,8 @@ def nodes(manifest: Manifest, kind: str) -> list[Any]:
 
 
 def marts(manifest: Manifest) -> list[Any]:
-    return [node for node in nodes(manifest, "model") if node.original_file_path.startswith("models/marts/")]
+    folders = ("models/marts/", "models/ai/")
+    return [node for node in nodes(manifest, "model") if node.original_file_path.startswith(folders)]
 
 
 def test_every_mart_has_a_contract_a_grain_and_described_columns(manifest: Manifest):
@@ -52,15 +54,16 @@ def test_every_mart_has_a_contract_a_grain_and_described_columns(manifest: Manif
             if getattr(test, "test_metadata", None)
         )
         assert unique or tested, mart.name
-    assert len(marts(manifest)) == 12
+    assert len(marts(manifest)) == 13
 
 
 def test_every_node_has_an_owner_a_group_and_a_step(manifest: Manifest):
     for node in [*nodes(manifest, "model"), *nodes(manifest, "seed"), *nodes(manifest, "snapshot")]:
         assert node.config.meta["owner"].startswith("team:"), node.name
-        assert node.group in {"staging", "metrics", "alerts", "insights"}, node.name
-        assert len({"metrics", "alerts", "insights"} & set(node.tags)) == 1, node.name
-        assert node.schema in {"analytics", "staging", "seeds", "snapshots"}, node.name
+        assert node.group in {"staging", "metrics", "alerts", "insights", "ai"}, node.name
+        assert len({"metrics", "alerts", "insights", "ai"} & set(node.tags)) == 1, node.name
+        assert node.schema in {"analytics", "staging", "seeds", "snapshots", "ai"}, node.name
+        assert (node.group == "ai") == (node.schema == "ai") == ("ai" in node.tags), node.name
         assert node.description, node.name
 
 
@@ -82,7 +85,12 @@ def test_every_metric_has_a_threshold_row_and_a_unit_test():
     )
     tested_names = {name for names in tested for name in names if name}
     assert thresholds >= NAMED_BY_THE_DESIGN
-    assert thresholds == tested_names
+    # Metrics of the AI are judged by the watch over it (tests/ai/test_watch.py), not computed by dbt.
+    assert thresholds == tested_names | set(METRICS)
+
+
+def test_metrics_of_the_ai_are_a_category_of_their_own():
+    assert {row["metric_name"] for row in seed("metric_thresholds") if row["category"] == CATEGORY} == set(METRICS)
 
 
 def test_thresholds_are_complete_and_ordered():
