@@ -22,10 +22,30 @@ Scope = Literal["day", "cost", "hour", "minute", "burst"]
 
 # What the server's chat template puts around a system message and a prompt.
 TEMPLATE_TOKENS = 64
-OLLAMA_CONTEXT_TOKENS = 4096
-"""What Ollama gives a model on an ordinary machine when a call does not say `num_ctx`."""
+OLLAMA_CONTEXT_TOKENS = 8192
+"""`num_ctx` of a call to Ollama whose config does not say it."""
 _MICRO = 1_000_000
+_REFUSALS: dict[Scope, str] = {
+    "day": "the tokens of the day are used up (settings: ai.daily_token_limit)",
+    "cost": "the money of the day is used up (settings: ai.daily_cost_limit_usd)",
+    "hour": "the requests of the hour are used up (settings: ai.hourly_request_limit)",
+    "minute": "the requests of the minute are used up (ai_system_config: rate_limiting.requests_per_minute)",
+    "burst": "too many requests at once (ai_system_config: rate_limiting.burst_limit)",
+}
 _WIDE = re.compile(r"[^\x00-\x7f]")
+
+
+class LimitReached(LlmFailure):
+    """A call that a limit refused before it left."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            _REFUSALS[scope],
+            type=ErrorType.RATE_LIMIT,
+            subtype=ErrorSubtype.BUSY if scope in ("minute", "burst") else ErrorSubtype.BUDGET,
+            sent=False,
+        )
+        self.scope = scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +91,6 @@ class Spend:
         return self.tokens_prompt + self.tokens_completion
 
 
-def refusal(scope: Scope) -> LlmFailure:
-    """What a refused reservation means to the one who asked."""
-    said = {
-        "day": "the tokens of the day are used up (settings: ai.daily_token_limit)",
-        "cost": "the money of the day is used up (settings: ai.daily_cost_limit_usd)",
-        "hour": "the requests of the hour are used up (settings: ai.hourly_request_limit)",
-        "minute": "the requests of the minute are used up (ai_system_config: rate_limiting.requests_per_minute)",
-        "burst": "too many requests at once (ai_system_config: rate_limiting.burst_limit)",
-    }[scope]
-    subtype = ErrorSubtype.BUDGET if scope in ("day", "cost", "hour") else ErrorSubtype.BUSY
-    return LlmFailure(said, type=ErrorType.RATE_LIMIT, subtype=subtype)
-
-
 def estimated_tokens(text: str) -> int:
     """About how many tokens a text takes: one for a character beyond ASCII, one for three others."""
     wide = len(_WIDE.findall(text))
@@ -121,7 +128,7 @@ def failure_spend(failure: LlmFailure, request: LlmRequest) -> Spend:
             failure.tokens_prompt, failure.tokens_completion, bound, request.max_tokens, request.max_tokens
         )
     refused = failure.http_status is not None and failure.http_status >= 400
-    if refused or failure.may_retry or failure.subtype is ErrorSubtype.UNAVAILABLE:
+    if not failure.sent or refused or failure.may_retry or failure.subtype is ErrorSubtype.UNAVAILABLE:
         return Spend()
     return Spend(bound, request.max_tokens, estimated=True)
 

@@ -53,7 +53,8 @@ class LlmFailure(TaggingError):
     """A call of a language model that gave no usable answer.
 
     `may_retry`: another try of the same provider can help (busy, unreachable, no byte in time); never after bytes
-    came or a 4xx. The message holds neither prompt nor key. `tokens_*` are what the provider said it spent.
+    came or a 4xx. The message holds neither prompt nor key. `tokens_*` are what the provider said it spent. `sent`
+    is False where no request left, as nobody listened there.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class LlmFailure(TaggingError):
         may_retry: bool = False,
         tokens_prompt: int | None = None,
         tokens_completion: int | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(message)
+        self.sent = sent
         self.type = type
         self.subtype = subtype
         self.http_status = http_status

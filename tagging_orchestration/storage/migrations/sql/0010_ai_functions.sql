@@ -230,13 +230,17 @@ CREATE FUNCTION ai.budget_is_exhausted(scope text, at timestamptz, organization_
     )
 $$;
 
--- Give back what lapsed. Budgets are locked in the order of their key by all that change several of them.
+-- Give back what lapsed. All who change several budgets lock them in the order of their key, after the provider.
 CREATE FUNCTION ai.release_lapsed_reservations(at timestamptz DEFAULT clock_timestamp()) RETURNS bigint
     LANGUAGE plpgsql AS $$
 DECLARE
     lapsed ai.ai_token_reservations;
     released bigint := 0;
 BEGIN
+    -- One at a time is enough, and two could wait for each other.
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('ai.release_lapsed_reservations', 0)) THEN
+        RETURN 0;
+    END IF;
     FOR lapsed IN
         SELECT * FROM ai.ai_token_reservations WHERE expires_at <= at ORDER BY id
     LOOP
