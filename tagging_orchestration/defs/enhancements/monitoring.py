@@ -88,8 +88,8 @@ def ai_usage(tagging: Tagging) -> dg.MaterializeResult:
     owners=[get_settings().runs.owner],
     code_version="1",
     retry_policy=TRANSIENT_RETRIES,
-    description="Who may answer what, by score: performance 40 %, cost 30 %, quality 30 %; as stated, and as the last "
-    "seven days measured it.",
+    description="Who may answer what, by score: performance 40 %, cost 30 %, quality 30 %; as stated, and as the "
+    "last seven days measured it.",
 )
 @retry_only_transient()
 def provider_scores(tagging: Tagging) -> dg.MaterializeResult:
@@ -137,8 +137,8 @@ def _drawn(draw, figures, height: float = 3.2) -> dg.MarkdownMetadataValue:
     owners=[get_settings().runs.owner],
     code_version="1",
     retry_policy=TRANSIENT_RETRIES,
-    description="Alerts about the AI itself (slow, failing, dear, away, uncited), among the other alerts. No AI is "
-    "asked about them, and nothing but this asset writes them.",
+    description="Alerts about the AI itself (slow, failing, dear, away, uncited), among the other alerts. No AI "
+    "is asked about them, and nothing but this asset writes them.",
 )
 @retry_only_transient()
 def ai_service_alerts(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.MaterializeResult:
