@@ -26,7 +26,7 @@ ALLOWED = {
     "experiments": {"core", "settings", "storage", "clients", "wiring"},
     "demo": {"core", "settings", "storage", "clients"},
     "business": {"core", "settings", "storage", "clients", "demo"},
-    "ai": {"core", "settings", "storage", "clients", "wiring", "experiments"},
+    "ai": {"core", "settings", "storage", "clients", "wiring", "experiments", "business"},
     "defs": {
         "core",
         "settings",

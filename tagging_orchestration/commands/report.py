@@ -46,11 +46,13 @@ TAGS_SHOWN = 3
 def report(
     out: Path | None, lang: str, as_of: datetime | None, open_it: bool, markdown: bool, as_json: bool
 ) -> None:
-    """The executive health report: alerts and why, insights, recommendations, forecasts.
+    """The executive health report: alerts and why, insights, recommendations, forecasts; beside them what AI says,
+    where it is on.
 
     Writes one HTML page that needs nothing else, in English and 繁體中文. Prints JSON or Markdown instead where
     asked to. The alerts themselves: tagging alerts.
     """
+    from tagging_orchestration.ai.report import report_enhancements
     from tagging_orchestration.business.report import make_report, report_path, write_page
     from tagging_orchestration.clients.report.render import LOCALES, render_html, render_markdown
     from tagging_orchestration.wiring import Project
@@ -60,16 +62,17 @@ def report(
     with Project() as project:
         made = make_report(project.pool, project.settings, as_of.date() if as_of else None)
         path = out or report_path(project.settings, made.as_of)
+        enhancements = None if as_json else report_enhancements(project.pool, project.settings, made)
     locale = made.business.locale if lang == "both" else _locale(lang)
     if as_json:
         print_json(made)
         return
     if markdown:
-        click.echo(render_markdown(made, locale), nl=False)
+        click.echo(render_markdown(made, locale, enhancements), nl=False)
         return
     if as_of and made.as_of and as_of.date() > made.as_of:
         note(f"no facts are known after {made.as_of}: the report is of that day")
-    write_page(path, render_html(made, locale, LOCALES if lang == "both" else [locale]))
+    write_page(path, render_html(made, locale, LOCALES if lang == "both" else [locale], enhancements))
     show(*gist(made, locale))
     show("", f"  {plain(path.resolve())}")
     if open_it:

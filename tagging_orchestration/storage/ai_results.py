@@ -313,8 +313,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def resolve_references(
     pool: ConnectionPool, organization: str, refs: Iterable[str], locale: str = "en"
 ) -> dict[str, Reference]:
-    """What references to tags, contents, alerts, metrics, insights, recommendations and rows lead to; others, such
-    as leaves of a business context, are not in it. `locale` is en or zh-Hant."""
+    """What references to tags, contents, alerts, metrics, insights, recommendations and rows lead to. Others, such
+    as leaves of a business context, are not in it; nor are insights and recommendations that are no present ones
+    any more, which no table keeps. `locale` is en or zh-Hant."""
     wanted: dict[str, list[str]] = {}
     for ref in dict.fromkeys(refs):
         kind, _, key = ref.partition(":")
@@ -323,8 +324,9 @@ def resolve_references(
     with transaction(pool) as connection, connection.cursor(row_factory=dict_row) as cursor:
         for kind in wanted.keys() & _LOOK_UPS.keys():
             keys = wanted[kind]
-            found |= {f"{kind}:{key}": Reference(f"{kind}:{key}", key, found=False) for key in keys}
-            if kind in _MADE_BY_DBT:
+            if kind not in _MADE_BY_DBT:
+                found |= {f"{kind}:{key}": Reference(f"{kind}:{key}", key, found=False) for key in keys}
+            else:
                 (there,) = cursor.execute("SELECT to_regclass(%s) AS name", [_MADE_BY_DBT[kind]]).fetchall()
                 if there["name"] is None:
                     continue

@@ -232,11 +232,11 @@ def _report_evidence(report: HealthReport, locale: Locale) -> list[EvidenceItem]
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Paths of the numbers and texts of a document; the evidence in it has references of its own."""
+    """Paths of the numbers and texts of a document."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            # In a business context these two are said elsewhere, with references of their own.
-            if name not in ("evidence", "alert_details"):
+            # The evidence in a business context has references of its own.
+            if name != "evidence":
                 yield from _leaves(item, f"{path}.{name}" if path else name)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
