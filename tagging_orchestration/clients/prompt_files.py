@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -10,18 +12,21 @@ import yaml
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
 from tagging_orchestration.core.enhancement.models import PromptLocale, PromptTemplate
-from tagging_orchestration.core.enhancement.prompts import content_sha256
+from tagging_orchestration.core.enhancement.prompt_lint import lint_all
+from tagging_orchestration.core.enhancement.prompts import content_sha256, newest
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.core.parameters import Strict
 from tagging_orchestration.settings import project_root
 
 FOLDER = "prompts"
 CHECKSUMS = "checksums.txt"
+LOCK = "tagging prompts lock"
 SYSTEM_FOLDER = "system"
 LOCALES: tuple[PromptLocale, ...] = get_args(PromptLocale)
 
 _VERSION = r"(?:0|[1-9]\d{0,5})(?:\.(?:0|[1-9]\d{0,5})){0,3}"
 _FILE_NAME = re.compile(rf"(?P<key>[a-z][a-z0-9_]*)\.v(?P<version>{_VERSION})\.md")
+_CHECKSUM = re.compile(r"(?P<digest>[0-9a-f]{64}) [ *](?:\./)?(?P<name>\S.*)")
 _FRONT_MATTER = re.compile(r"---\n(?P<matter>.*?)^---\n(?P<text>.*)", re.DOTALL | re.MULTILINE)
 
 Name = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
@@ -67,6 +72,71 @@ def load_prompt_files(folder: Path | None = None) -> list[PromptTemplate]:
             f"{folder}: no prompts; they are {' and '.join(f'{n}/<key>.v<version>.md' for n in LOCALES)}"
         )
     return found
+
+
+def lint_prompt_files(folder: Path | None = None) -> list[str]:
+    """The faults of the prompts that are in use, and of files that changed after they were locked; none is good.
+
+    Raises ConfigurationError for files that cannot be read as prompts.
+    """
+    folder = folder or prompt_folder()
+    faults = lint_all(newest(load_prompt_files(folder)))
+    return [*(f"{name}: {fault}" for name, found in faults.items() for fault in found), *checksum_faults(folder)]
+
+
+def checksum_faults(folder: Path | None = None) -> list[str]:
+    """Files that are not what `checksums.txt` says: changed, gone, or not listed yet."""
+    folder = folder or prompt_folder()
+    locked, present = _locked(folder), _checksums(folder)
+    return [
+        *_broken_locks(locked, present),
+        *(f"{name}: not locked yet: {LOCK}" for name in present.keys() - locked),
+    ]
+
+
+def lock_prompt_files(folder: Path | None = None) -> list[str]:
+    """Add the new files to `checksums.txt`; their names. From then on only a new version may hold another text.
+
+    Raises ConfigurationError, and writes nothing, when a locked file changed or is gone.
+    """
+    folder = folder or prompt_folder()
+    locked, present = _locked(folder), _checksums(folder)
+    if broken := _broken_locks(locked, present):
+        raise ConfigurationError("\n  ".join([f"{folder / CHECKSUMS} stays as it is:", *broken]))
+    if new := sorted(present.keys() - locked):
+        lines = [f"{digest}  {name}\n" for name, digest in sorted(present.items())]
+        (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    return new
+
+
+def _broken_locks(locked: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name}: "
+        + (
+            "changed; restore it, and write the change as a new version in a file of its own"
+            if name in present
+            else "gone; restore it, stored answers are rendered from it (to stop its use, deactivate it)"
+        )
+        for name, digest in sorted(locked.items())
+        if present.get(name) != digest
+    ]
+
+
+def _locked(folder: Path) -> dict[str, str]:
+    file = folder / CHECKSUMS
+    locked = {}
+    for number, line in enumerate(_text(file).splitlines() if file.is_file() else (), 1):
+        parts = _CHECKSUM.fullmatch(line)
+        if not parts:
+            raise ConfigurationError(f"{file}, line {number}: write `<sha256>  <file>`, as sha256sum does")
+        locked[parts["name"]] = parts["digest"]
+    return locked
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every prompt and system message, by its path in the folder."""
+    files = [file for locale in LOCALES for file in (folder / locale).glob("**/*.md")]
+    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def _read(file: Path, locale: PromptLocale) -> PromptTemplate:
@@ -146,28 +216,23 @@ class _OnceLoader(yaml.SafeLoader):
 
 def _front_matter(file: Path, text: str) -> FrontMatter:
     try:
-        data = yaml.load(text, _OnceLoader)  # noqa: S506 (a safe loader)
-        lines = _field_lines(text)
+        loader = _OnceLoader(text)
+        node = loader.get_single_node()
+        data = loader.construct_document(node) if node else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         # The first line of the file is the one above the fields.
         where = f"{file}, line {mark.line + 2}" if mark else str(file)
         raise ConfigurationError(f"{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    if not isinstance(data, dict):
+    if not isinstance(node, yaml.MappingNode):
         raise ConfigurationError(f"{file}, line 2: write the fields as `name: value`")
     try:
         return FrontMatter.model_validate(data)
     except ValidationError as error:
+        lines = {key.value: key.start_mark.line + 2 for key, _ in node.value}
         faults = [
             f"  line {lines.get(str(fault['loc'][0]), 1)}, {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
             + (" (write versions in quotes)" if fault["loc"][0] == "version" else "")
             for fault in error.errors()
         ]
         raise ConfigurationError(f"{file}: wrong fields\n" + "\n".join(faults)) from None
-
-
-def _field_lines(text: str) -> dict[str, int]:
-    node = yaml.compose(text, yaml.SafeLoader)
-    if not isinstance(node, yaml.MappingNode):
-        return {}
-    return {key.value: key.start_mark.line + 2 for key, _ in node.value}

@@ -196,7 +196,8 @@ def test_the_documents_own_statements_run_and_keep_history(pool: ConnectionPool)
         """.replace("(INSERT_PROVIDER)", "%s"),
         run(
             pool,
-            "INSERT INTO ai_providers (name, display_name, provider_type) VALUES ('mine', 'Mine', 'local') RETURNING id",
+            "INSERT INTO ai_providers (name, display_name, provider_type) VALUES ('mine', 'Mine', 'local')"
+            " RETURNING id",
         )[0][0],
     )
     first = served(pool, "my_analysis")
@@ -253,7 +254,7 @@ def test_the_general_system_message_is_that_of_the_files(pool: ConnectionPool):
 def test_a_change_without_a_new_version_is_refused_with_a_hint(pool: ConnectionPool, change: str):
     sync_prompts(pool, [template("0.9"), template("1.0", "新:{{alert_details}}")], "zh-TW")
     with pytest.raises(psycopg.errors.IntegrityError, match=r"version") as refused:
-        run(pool, f"UPDATE ai_prompt_templates SET {change} WHERE template_key = 'alert_enhancement'")  # noqa: S608
+        run(pool, f"UPDATE ai_prompt_templates SET {change} WHERE template_key = 'alert_enhancement'")
     assert "version" in str(refused.value.diag.message_hint)
     assert row(pool)[:2] == ("1.0", "新:{{alert_details}}")
     assert len(versions(pool, "alert_enhancement")) == 2
@@ -284,7 +285,8 @@ def test_files_do_not_undo_what_people_decided(pool: ConnectionPool):
     run(pool, "UPDATE ai_prompt_template_versions SET is_active = FALSE WHERE ab_group = 'B'")
     run(
         pool,
-        "UPDATE ai_prompt_templates SET prompt_template = '人:{{alert_details}}', version = '1.5', is_active = FALSE",
+        "UPDATE ai_prompt_templates SET prompt_template = '人:{{alert_details}}', version = '1.5',"
+        " is_active = FALSE",
     )
     report = sync_prompts(
         pool,
@@ -331,7 +333,8 @@ def test_both_sides_compute_the_same_hash(pool: ConnectionPool):
     ):
         found = run(
             pool,
-            "SELECT ai.prompt_content_sha256(%s, %s, to_jsonb(%s::text[]), to_jsonb(%s::text[]), %s, %s::numeric, %s)",
+            "SELECT ai.prompt_content_sha256("
+            "%s, %s, to_jsonb(%s::text[]), to_jsonb(%s::text[]), %s, %s::numeric, %s)",
             made.prompt_template,
             made.system_message,
             list(made.required_variables),

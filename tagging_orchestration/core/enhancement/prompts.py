@@ -131,6 +131,14 @@ def version_order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
+def newest(templates: Sequence[PromptTemplate]) -> list[PromptTemplate]:
+    """Of each key, language and group the template with the highest version."""
+    found: dict[tuple[str, str, str], PromptTemplate] = {}
+    for template in sorted(templates, key=lambda one: version_order(one.version)):
+        found[template.template_key, template.locale, template.ab_group] = template
+    return sorted(found.values(), key=lambda one: (one.template_key, one.locale, one.ab_group))
+
+
 def content_sha256(
     prompt_template: str,
     system_message: str,
