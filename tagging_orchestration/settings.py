@@ -254,6 +254,9 @@ class TagProposalSettings(Strict):
     vocabulary: int = Field(default=40, ge=0, description="tags of the vocabulary the model may choose from")
     max_characters: int = Field(default=4000, gt=0, description="of a text that is shown to the model")
     max_contents: int = Field(default=200, gt=0, description="contents a run")
+    contents_per_prompt: int = Field(default=5, gt=0, description="short texts that are asked about together")
+    provider: str | None = Field(default=None, description="preferred provider: local, openai, claude")
+    prompt_version: str | None = Field(default=None, description="None: the version in use")
 
 
 class AiSettings(Strict):

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from tagging_orchestration.core.vocabulary.normalise import Normaliser
 
 
+def proposes_tags(settings: Settings) -> bool:
+    """Whether a language model may be a generator of tags, as far as tagging.yaml says."""
+    return settings.ai.tags.enabled and settings.ai.enabled is not False
+
+
 class Project:
     """One process's access to the project. Use as a context manager, or call `close`."""
 
@@ -48,6 +53,7 @@ class Project:
         from tagging_orchestration.storage.embeddings import PostgresEmbeddingStore
         from tagging_orchestration.storage.feedback import PostgresFeedbackStore
         from tagging_orchestration.storage.generated import PostgresGeneratedStore
+        from tagging_orchestration.storage.tag_proposals import PostgresLlmProposalStore
         from tagging_orchestration.storage.trained_models import PostgresTrainedModelStore
         from tagging_orchestration.storage.versions import PostgresTaggerVersionStore
         from tagging_orchestration.storage.vocabulary import PostgresVocabularyStore
@@ -62,6 +68,7 @@ class Project:
             versions=PostgresTaggerVersionStore(self.pool),
             feedback=PostgresFeedbackStore(self.pool),
             trained_models=PostgresTrainedModelStore(self.pool),
+            llm_proposals=PostgresLlmProposalStore(self.pool) if proposes_tags(self.settings) else None,
         )
 
     @cached_property

@@ -318,7 +318,7 @@ class LlmProposalStore(Protocol):
     """Tags that a language model proposed."""
 
     def load(self, contents: Sequence[Content]) -> Mapping[int, LlmProposals]:
-        """By content id: what was proposed for the text that the content has now; failures are left out."""
+        """By content id: what was proposed for the text that the content has now, where it is in use."""
         ...
 
 

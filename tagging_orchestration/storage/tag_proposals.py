@@ -46,14 +46,14 @@ class PostgresLlmProposalStore:
         self._pool = pool
 
     def load(self, contents: Sequence[Content]) -> dict[int, LlmProposals]:
-        """By content id: what was proposed for the text that the content has now; failures are left out."""
+        """By content id: what was proposed for the text that the content has now, where it is in use."""
         # Index: primary key.
         query = """
             SELECT
                 content_id, organization_id, text_hash, fingerprint, proposals, refused, provider, model,
                 prompt_version, tokens, cost_usd
             FROM tagging.llm_proposals
-            WHERE content_id = ANY (%s::bigint[]) AND status = 'done'
+            WHERE content_id = ANY (%s::bigint[]) AND status = 'done' AND in_use
         """
         hashes = {content.id: content.text_hash for content in contents}
         with transaction(self._pool) as connection:
