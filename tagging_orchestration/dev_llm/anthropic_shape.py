@@ -31,7 +31,7 @@ def error_body(refusal: Refusal) -> dict[str, Any]:
 
 def messages(server: DevLlm, exchange: Exchange, script: Script) -> None:
     """`POST /v1/messages`."""
-    if not exchange.headers.get("x-api-key"):
+    if not (exchange.headers.get("X-Api-Key") or exchange.headers.get("Authorization")):
         raise Refusal(401, "x-api-key header is required")
     fields = _decoded(exchange.body)
     if not isinstance(fields.get("max_tokens"), int):

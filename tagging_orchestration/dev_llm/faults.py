@@ -67,7 +67,7 @@ class Fault(StrEnum):
 
 DESCRIPTIONS = {
     Fault.HAPPY: "answers as it should",
-    Fault.COLD_LOAD: "no byte and no header until the model is loaded (`delay`), then a good answer with load_duration",
+    Fault.COLD_LOAD: "no byte until the model is loaded (`delay`), then a good answer with load_duration",
     Fault.MODEL_NOT_FOUND: "404: the model is not pulled",
     Fault.LISTED_AS_LATEST: "the model is listed with the tag :latest and asked for without it",
     Fault.CUT_BY_LENGTH: 'JSON cut in the middle, done_reason "length"',
@@ -149,7 +149,8 @@ def at_door(script: Script, exchange: Exchange) -> bool:
     if script.fault is Fault.TEXT_NOT_FOUND:
         exchange.send(404, text("not_found").encode())
     elif script.fault is Fault.HTML_BAD_GATEWAY:
-        page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>"
+        title = "502 Bad Gateway"
+        page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body><h1>{title}</h1></body>\r\n</html>"
         exchange.send(502, page.encode(), "text/html")
     elif script.fault is Fault.REDIRECT:
         exchange.send(307, headers={"Location": script.location})

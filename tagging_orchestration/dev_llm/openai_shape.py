@@ -50,9 +50,10 @@ def _as_ollama(fields: dict[str, Any]) -> dict[str, Any]:
     names |= {name: name for name in ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")}
     options = {ours: fields[theirs] for theirs, ours in names.items() if theirs in fields}
     form = fields.get("response_format") or {}
-    wanted = {"json_object": "json", "json_schema": form.get("json_schema", {}).get("schema")}.get(
-        form.get("type")
-    )
+    kind = form.get("type")
+    wanted = "json" if kind == "json_object" else None
+    if kind == "json_schema":
+        wanted = form.get("json_schema", {}).get("schema")
     return {**fields, "options": options, "format": wanted, "stream": fields.get("stream", False), "think": False}
 
 

@@ -1,5 +1,5 @@
-"""Canned answers: no model thinks here. They keep to the schema that was asked for, speak the prompt's language, say
-that they are canned, and cite only what the prompt shows, so that everything behind them can be tried."""
+"""Canned answers: no model thinks here. They keep to the schema that was asked for, speak the prompt's language,
+say that they are canned, and cite only what the prompt shows, so that everything behind them can be tried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ MAX_LABEL = 40
 CONFIDENCE = 0.75
 _KINDS = "tag|content|row|alert|metric|insight|recommendation|context"
 _REFERENCE = re.compile(
-    rf"^[ \t]*(?:[-*•][ \t]+)?(?:ref:[ \t]*)?[`\[]?((?:{_KINDS}):[^\s`\];,，。]+)[`\]]?[ \t]*(?:—|–|--|;|\||:)[ \t]*(.*)$",
+    rf"^[ \t]*(?:[-*•][ \t]+)?(?:ref:[ \t]*)?[`\[]?((?:{_KINDS}):[^\s`\];,，。]+)[`\]]?"
+    r"[ \t]*(?:—|–|--|;|\||:)[ \t]*(.*)$",
     re.M,
 )
 _TITLE = re.compile(
@@ -42,7 +43,7 @@ _SENTENCES: Mapping[Locale, Mapping[str, str]] = {
         "finding": "Stands out in the data: {label}",
         "timeline": "as soon as the owner has looked at it",
         "cost": "not estimated",
-        "analysis": "This text is canned. It shows where an analysis would stand, and names what it would rest on: {label}",
+        "analysis": "This shows where an analysis would stand, and what it would rest on: {label}",
         "reason": "Placed by the order in which it came.",
         "resources": "the team that owns it",
         "period": "the period asked for",
@@ -237,9 +238,9 @@ class _Builder:
             wanted = max(low, len(choices))
         made = []
         for position in range(wanted):
-            if depth <= 1 and name not in _NO_CLAIMS:
-                self._claims.append(self._reference(len(self._claims)))
-            elif depth == 2 and name not in _NO_CLAIMS and items.get("type") == "string":
+            if (depth <= 1 and name not in _NO_CLAIMS) or (
+                depth == 2 and name not in _NO_CLAIMS and items.get("type") == "string"
+            ):
                 self._claims.append(self._reference(len(self._claims)))
             made.append(self._build(items, name, position, depth + 1))
         return made

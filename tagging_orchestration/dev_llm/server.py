@@ -1,5 +1,5 @@
-"""A local server that speaks Ollama's protocol and answers with canned texts: for tests, and for trying the flow of
-AI enhancement without a model."""
+"""A local server that speaks Ollama's protocol and answers with canned texts: for tests, and for trying the flow
+of AI enhancement without a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 from tagging_orchestration.dev_llm import anthropic_shape, endpoints, faults, openai_shape, wire
 from tagging_orchestration.dev_llm.faults import Fault, Script
@@ -71,9 +71,9 @@ class _Rule:
 class DevLlm:
     """The server. A context manager; `port=0` takes any free port.
 
-    `models` are names or `DevModel`s; `parallel` is how many generations run at once (None: any number), `max_queue`
-    how many more may wait before 503. Whatever tests look at (`requests`, `calls`, `max_in_flight`, `disconnects`)
-    may be read at any time.
+    `models` are names or `DevModel`s; `parallel` is how many generations run at once (None: any number),
+    `max_queue` how many more may wait before 503. `requests`, `calls`, `max_in_flight` and `disconnects` may be read
+    at any time.
     """
 
     def __init__(
@@ -183,8 +183,8 @@ class DevLlm:
         """From now on behave so: for the request for a generation with this number (counted from 1 since the last
         reset), for this model, for so many requests, or, with none of these, for all.
 
-        `details` are the fields of `Script`. Of several scripts that fit, the one stated first acts. Without `path`
-        it acts on the endpoints that generate; `path="*"` means all.
+        `details` are the fields of `Script`. Of several scripts that fit, the one stated first acts. Without
+        `path` it acts on the endpoints that generate; `path="*"` means all.
         """
         script = Script(fault, **details)
         if fault is Fault.CONNECTION_REFUSED:
@@ -199,7 +199,7 @@ class DevLlm:
             self._rules.append(_Rule(script, paths, request, full_name(model) if model else None, times))
 
     def answer(self, text: str | Callable[[Mapping[str, Any]], str], **where: Any) -> None:
-        """From now on answer with this text; or with what it makes of the request's fields. `where` as `script`."""
+        """From now on answer with this text, or with what it makes of the request. `where` as in `script`."""
         self.script(Fault.HAPPY, text=text, **where)
 
     @contextmanager
@@ -411,22 +411,25 @@ class _Http(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Http
+
+    @property
+    def _http(self) -> _Http:
+        return cast("_Http", self.server)
 
     def setup(self) -> None:
         super().setup()
-        self.server.opened(self.connection)
+        self._http.opened(self.connection)
 
     def finish(self) -> None:
-        self.server.closed(self.connection)
+        self._http.closed(self.connection)
         with suppress(OSError):
             super().finish()
 
     def _serve(self) -> None:
-        server = self.server.dev_llm
+        server = self._http.dev_llm
         server.serve(Exchange(self, server._stopping))
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _serve
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are recorded; `tagging dev-llm --log` shows them."""

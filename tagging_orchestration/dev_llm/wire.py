@@ -25,10 +25,19 @@ _DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-_INTEGERS = (
-    "num_ctx num_batch num_gpu main_gpu num_thread num_keep seed num_predict top_k repeat_last_n"  # load, then run
-).split()
-_FLOATS = "top_p min_p typical_p temperature repeat_penalty presence_penalty frequency_penalty".split()
+_INTEGERS = [
+    "num_ctx",
+    "num_batch",
+    "num_gpu",
+    "main_gpu",
+    "num_thread",
+    "num_keep",
+    "seed",
+    "num_predict",
+    "top_k",
+    "repeat_last_n",
+]
+_FLOATS = ["top_p", "min_p", "typical_p", "temperature", "repeat_penalty", "presence_penalty", "frequency_penalty"]
 OPTION_TYPES = {
     **dict.fromkeys(_INTEGERS, "integer"),
     **dict.fromkeys(_FLOATS, "float32"),
@@ -260,7 +269,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         }[wanted]
         if not fits:
             raise Refusal(500, text("option_type", option=name, type=wanted))
-        if wanted == "array" and not all(isinstance(item, str) for item in value):
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise Refusal(500, text("option_type", option=name, type="array of strings"))
 
 

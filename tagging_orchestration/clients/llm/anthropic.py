@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -15,8 +16,8 @@ _FINISHED = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "stop", "m
 
 
 class AnthropicClient(SdkClient):
-    """`LlmClient` for Anthropic's messages. An answer's form is forced by a tool that must be used: its input is the
-    answer."""
+    """`LlmClient` for Anthropic's messages. An answer's form is forced by a tool that must be used: its input
+    is the answer."""
 
     package = "anthropic"
     kind = "Anthropic"
@@ -27,55 +28,54 @@ class AnthropicClient(SdkClient):
             api_key=self._key, base_url=self._url, max_retries=0, timeout=timeout, http_client=http
         )
 
-    def _ask(self, client: Any, request: LlmRequest, call: GuardedCall) -> LlmReply:
-        message = client.messages.create(**_arguments(request))
-        prompt, written = (
-            (message.usage.input_tokens, message.usage.output_tokens) if message.usage else (None, None)
-        )
-        if message.stop_reason == "refusal":
+    def _create(self, client: Any) -> Callable[..., Any]:
+        return client.messages.create
+
+    def _reply(self, made: Any, request: LlmRequest, call: GuardedCall) -> LlmReply:
+        prompt, written = (made.usage.input_tokens, made.usage.output_tokens) if made.usage else (None, None)
+        if made.stop_reason == "refusal":
             raise self._rejected(
                 call, "the provider declined to answer", ErrorSubtype.CONTENT_FILTERED, prompt, written
             )
-        if message.stop_reason == "model_context_window_exceeded":
+        if made.stop_reason == "model_context_window_exceeded":
             raise self._rejected(
                 call,
-                "the prompt and its answer exceed the model's context",
+                "prompt and answer exceed the model's context",
                 ErrorSubtype.TRUNCATED,
                 prompt,
                 written,
             )
-        finish = _FINISHED.get(message.stop_reason)
-        text = _text(message.content)
+        finish = _FINISHED.get(made.stop_reason)
+        text = _text(made.content)
         if finish is None or not text.strip():
             raise self._rejected(call, "the reply holds no text", ErrorSubtype.INCOMPLETE, prompt, written)
         return LlmReply(
             text=text,
             finish="length" if finish == "length" else "stop",
-            model=message.model or request.model,
+            model=made.model or request.model,
             tokens_prompt=prompt,
             tokens_completion=written,
         )
 
-    def _find_model(self, client: Any, model: str) -> None:
-        client.models.retrieve(model)
+    def _arguments(self, request: LlmRequest) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "model": request.model,
+            "messages": [{"role": "user", "content": request.prompt}],
+            "max_tokens": request.max_tokens,
+            # Versions of the SDK differ in whether they know it, and other providers allow up to 2.
+            "extra_body": {name: min(value, 1.0) for name, value in self._temperature(request).items()},
+        }
+        if request.system:
+            arguments["system"] = request.system
+        if stop := request.options.get("stop_sequences"):
+            arguments["stop_sequences"] = list(stop)
+        if request.schema is not None:
+            tool = {"name": _TOOL, "description": "Give the answer.", "input_schema": dict(request.schema)}
+            arguments |= {"tools": [tool], "tool_choice": {"type": "tool", "name": _TOOL}}
+        return arguments
 
-
-def _arguments(request: LlmRequest) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "model": request.model,
-        "messages": [{"role": "user", "content": request.prompt}],
-        "max_tokens": request.max_tokens,
-        # Other providers allow up to 2.
-        "temperature": min(request.temperature, 1.0),
-    }
-    if request.system:
-        arguments["system"] = request.system
-    if stop := request.options.get("stop_sequences"):
-        arguments["stop_sequences"] = list(stop)
-    if request.schema is not None:
-        tool = {"name": _TOOL, "description": "Give the answer.", "input_schema": dict(request.schema)}
-        arguments |= {"tools": [tool], "tool_choice": {"type": "tool", "name": _TOOL}}
-    return arguments
+    def _find_model(self, models: Any, model: str) -> None:
+        models.retrieve(model)
 
 
 def _text(content: Any) -> str:

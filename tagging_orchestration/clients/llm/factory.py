@@ -18,8 +18,8 @@ from tagging_orchestration.core.enhancement.models import (
 
 
 def make_client(provider: ProviderRow) -> LlmClient:
-    """The provider's client. The key is read from the environment at each call, so nothing is raised here, and a key
-    set later is used; without one, calls fail with the type `auth_error` and no request leaves."""
+    """The provider's client. The key is read from the environment at each call, so nothing is raised here, and a
+    key set later is used; without one, calls fail with the type `auth_error` and no request leaves."""
     return _KeyedClient(provider)
 
 
@@ -56,9 +56,7 @@ class _KeyedClient:
         key = os.environ.get(provider.api_key_env or "", "").strip() or None
         if key is None and (provider.api_key_env or provider.adapter != "ollama"):
             variable = provider.api_key_env
-            what = (
-                f"the environment variable {variable} is not set" if variable else "api_key_env names no variable"
-            )
+            what = f"the variable {variable} is not set" if variable else "api_key_env names no variable"
             raise LlmFailure(
                 f"provider {provider.name}: {what}; put the key there, or deactivate the provider",
                 type=ErrorType.AUTH_ERROR,

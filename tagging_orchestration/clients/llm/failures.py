@@ -1,5 +1,6 @@
-"""What went wrong with a call, in the words of this project: by status and by what the connection did, never by what
-a server writes. Messages hold neither keys nor prompts: of a server's text only what repeats nothing of the request.
+"""What went wrong with a call, in the words of this project: by status and by what the connection did, never by
+what a server writes. Messages hold neither keys nor prompts: of a server's text only what repeats nothing of the
+request.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def timed_out(call: GuardedCall, where: str) -> LlmFailure:
     """No whole answer in time. Another try can help only where not even the first byte came."""
     what = "the answer was not complete" if call.answered else "no answer came"
     return LlmFailure(
-        f"{where}: {what} within {call.seconds:g} s; a model that is loaded first needs longer (enhancement_timeout_ms)",
+        f"{where}: {what} within {call.seconds:g} s; loading a model takes longer (enhancement_timeout_ms)",
         type=ErrorType.TIMEOUT,
         subtype=ErrorSubtype.DEADLINE,
         http_status=call.status,
@@ -56,6 +57,7 @@ def unreachable(where: str) -> LlmFailure:
         f"{where}: no connection within {CONNECT_SECONDS:g} s: is the server running, is base_url right?",
         subtype=ErrorSubtype.UNAVAILABLE,
         may_retry=True,
+        sent=False,
     )
 
 
@@ -134,7 +136,7 @@ def by_status(status: int, call: GuardedCall, where: str, model: str, said: str 
         )
     if 300 <= status < 400:
         return LlmFailure(
-            f"{where}: the server redirects elsewhere (HTTP {status}), which is not followed: name the right base_url",
+            f"{where}: the server redirects (HTTP {status}), which is not followed: name the right base_url",
             subtype=ErrorSubtype.UNSUPPORTED,
             http_status=status,
         )

@@ -1,8 +1,8 @@
 """One HTTP call that ends when it must: at its deadline, when it is cancelled, or when the answer grows too large.
 
 A timeout of an HTTP library counts from byte to byte, so a server that sends one byte a second holds a caller for
-hours, and nothing can be cancelled before the first byte. Here a watching thread shuts the connection's socket down,
-which ends whatever the caller's thread waits for.
+hours, and nothing can be cancelled before the first byte. Here a watching thread shuts the connection's socket
+down, which ends whatever the caller's thread waits for.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class CallStopped(Exception):
 
 
 class GuardedCall:
-    """A context in which one call is made, over a connection of its own.
+    """A context in which one call is made, over a connection of its own; the deadline counts from entering it.
 
-    What happened can be read at any time: `stopped_by`, `sent` (a request left), `answered` (headers came), `status`
-    and `content_type` of the answer.
+    What happened can be read at any time: `stopped_by`, `sent` (a request left), `answered` (headers came), the
+    answer's `status` and `content_type`.
     """
 
     def __init__(
@@ -48,11 +48,12 @@ class GuardedCall:
         self.content_type = ""
         self._cancel = cancel
         self._max_bytes = max_bytes
-        self._end = time.monotonic() + self.seconds
+        self._end = float("inf")
         self._done = threading.Event()
         self._connection: Any = None
 
     def __enter__(self) -> GuardedCall:
+        self._end = time.monotonic() + self.seconds
         self._look()
         threading.Thread(target=self._watch, name="llm-call", daemon=True).start()
         return self
@@ -66,9 +67,8 @@ class GuardedCall:
         return max(0.0, self._end - time.monotonic())
 
     def timeout(self, library: ModuleType) -> Any:
-        """The HTTP library's own timeouts: a short one to connect, the rest of the deadline for each byte."""
-        left = max(self.seconds_left, 0.001)
-        return library.Timeout(left, connect=min(CONNECT_SECONDS, left))
+        """The HTTP library's own timeouts: a short one to connect, the deadline's for each byte."""
+        return library.Timeout(self.seconds, connect=min(CONNECT_SECONDS, self.seconds))
 
     def transport(self, library: ModuleType, *, authorization: str | None = None, proxy: str | None = None) -> Any:
         """A transport for a client of the HTTP library (`httpx`, or one with its interface) that obeys this call.
@@ -146,7 +146,7 @@ class GuardedCall:
 
 
 def http_library(sdk: ModuleType) -> ModuleType:
-    """The HTTP library that an SDK is built on: httpx or its successor, told by the class it derives its client of."""
+    """The HTTP library that an SDK is built on: httpx or its successor, told by its client's class."""
     for base in sdk.DefaultHttpxClient.__mro__:
         root = base.__module__.partition(".")[0]
         if root.startswith("httpx"):

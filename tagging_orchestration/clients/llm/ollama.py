@@ -6,11 +6,13 @@ Answers are streamed, whatever their size: only so is it seen that a reply ended
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from tagging_orchestration.clients.llm import failures
 from tagging_orchestration.clients.llm.guarded_http import GuardedCall
@@ -41,11 +43,14 @@ class OllamaClient:
         self._key = api_key
         self._authorization = f"Bearer {api_key}" if api_key else None
         self._lock = threading.Lock()
-        self._digests: dict[str, tuple[str, float]] = {}
+        self._asking = threading.Lock()
+        self._digests: dict[str, tuple[str | None, float]] = {}
         self._context_lengths: dict[str, int] = {}
-        # Servers that refuse the word `think` are asked without it.
-        self._think: dict[str, Literal["refused", "unknown"]] = {}
+        self._without_think: set[str] = set()
         self._closed = threading.Event()
+        # Imported before the first call, whose deadline counts.
+        self._http = importlib.import_module("httpx")
+        self._package = importlib.import_module("ollama")
 
     def close(self) -> None:
         """Refuse further calls; connections live no longer than calls do."""
@@ -56,20 +61,23 @@ class OllamaClient:
     def complete(self, request: LlmRequest, cancel: threading.Event | None = None) -> LlmReply:
         """The model's reply. Raises LlmFailure and nothing else.
 
-        A 400 to a request that says `think: false` may be retried: the next one does not say it.
+        Where a server refuses the word `think`, the failure may be retried: the next request does not say it.
         """
         if self._closed.is_set():
-            raise LlmFailure(f"{self._where}: the client is closed", subtype=ErrorSubtype.CANCELLED)
+            raise LlmFailure(f"{self._where}: the client is closed", subtype=ErrorSubtype.CANCELLED, sent=False)
         with GuardedCall(request.timeout_seconds, cancel) as call:
-            says_think = request.model not in self._think
+            says_think = request.model not in self._without_think
             try:
                 parts = self._parts(request, call, says_think)
             except Exception as error:
                 failure = self._failure(error, request, call)
-                self._note_think(request.model, says_think, failure)
-                raise failure from None
-            self._note_think(request.model, says_think, None)
-            return self._reply(parts, request, call, cancel)
+                if failure.http_status == 400 and says_think and "think" in str(getattr(error, "error", "")):
+                    self._without_think.add(request.model)
+                    failure.may_retry = True
+            else:
+                return self._reply(parts, request, call, cancel)
+        # Raised here, it does not carry the package's error with it, which may hold what the server was sent.
+        raise failure
 
     def _parts(self, request: LlmRequest, call: GuardedCall, says_think: bool) -> _Parts:
         options, keep_alive = _options(request)
@@ -109,8 +117,8 @@ class OllamaClient:
         known = self._context_lengths.get(_full_name(request.model), context)
         if last.prompt_eval_count is not None and last.prompt_eval_count >= min(context, known) - 1:
             raise LlmFailure(
-                f"{self._where}: the prompt filled the whole context ({min(context, known)} tokens), so part of it was "
-                "not read: raise num_ctx in ollama_specific, or send less",
+                f"{self._where}: the prompt filled the whole context ({min(context, known)} tokens), so part of "
+                "it was not read: raise num_ctx in ollama_specific, or send less",
                 subtype=ErrorSubtype.TRUNCATED,
                 http_status=call.status,
                 **spent,
@@ -131,19 +139,6 @@ class OllamaClient:
             load_ms=None if last.load_duration is None else last.load_duration // 1_000_000,
             **spent,
         )
-
-    def _note_think(self, model: str, said_think: bool, failure: LlmFailure | None) -> None:
-        """Remember what a 400 may be due to: after one, the next request does not say `think`; should that be refused
-        too, it was due to something else."""
-        refused = failure is not None and failure.http_status == 400
-        with self._lock:
-            if said_think and refused and failure is not None:
-                self._think[model] = "unknown"
-                failure.may_retry = True
-            elif refused and self._think.get(model) == "unknown":
-                self._think.pop(model)
-            elif failure is None and not said_think:
-                self._think[model] = "refused"
 
     # -------------------------------------------------------------------------------------------------- probe
 
@@ -177,9 +172,6 @@ class OllamaClient:
                 )
 
     def _probe_model(self, client: Any, model: str, known: Probe) -> Probe:
-        from dataclasses import replace
-
-        import ollama
 
         name = _full_name(model)
         missing = f"{self._where} has no model {model}: `ollama pull {model}` gets it"
@@ -187,7 +179,7 @@ class OllamaClient:
             return replace(known, status="degraded", detail=missing)
         try:
             shown = client.show(model)
-        except ollama.ResponseError as error:
+        except self._package.ResponseError as error:
             if error.status_code == 404:
                 return replace(known, status="degraded", detail=missing)
             raise
@@ -202,11 +194,10 @@ class OllamaClient:
 
     def _version(self, call: GuardedCall) -> str:
         """The package has no method for it."""
-        import httpx
 
-        with httpx.Client(
-            transport=call.transport(httpx, authorization=self._authorization),
-            timeout=httpx.Timeout(PROBE_SECONDS),
+        with self._http.Client(
+            transport=call.transport(self._http, authorization=self._authorization),
+            timeout=self._http.Timeout(PROBE_SECONDS),
             trust_env=False,
         ) as client:
             answer = client.get(f"{self._url.rstrip('/')}/api/version")
@@ -217,77 +208,72 @@ class OllamaClient:
     def _digest(self, model: str, seconds: float, cancel: threading.Event | None) -> str | None:
         """Which bytes go by the model's name, asked at most once a minute; None where the server does not say."""
         name = _full_name(model)
-        now = time.monotonic()
-        with self._lock:
+        if not self._asking.acquire(timeout=seconds):
+            return None
+        try:
             digest, asked_at = self._digests.get(name, (None, -DIGEST_SECONDS))
-            if now - asked_at < DIGEST_SECONDS:
+            if time.monotonic() - asked_at < DIGEST_SECONDS:
                 return digest
-            # Calls beside this one do not ask too.
-            self._digests[name] = (digest, now)
-        with GuardedCall(seconds, cancel) as call:
-            try:
-                with self._client(call) as client:
-                    listed = {_full_name(one.model or ""): one.digest for one in client.list().models}
-            except Exception:
-                return digest
-        self._remember_digests(listed)
-        return listed.get(name)
+            self._remember_digests({name: None})
+            with GuardedCall(seconds, cancel) as call, self._client(call) as client:
+                self._remember_digests({_full_name(one.model or ""): one.digest for one in client.list().models})
+        except Exception:
+            return None
+        finally:
+            self._asking.release()
+        return self._digests[name][0]
 
     def _remember_digests(self, digests: Mapping[str, str | None]) -> None:
         now = time.monotonic()
         with self._lock:
-            self._digests |= {name: (digest, now) for name, digest in digests.items() if digest}
+            self._digests |= {name: (digest, now) for name, digest in digests.items()}
 
     # ------------------------------------------------------------------------------------------------- common
 
     def _client(self, call: GuardedCall) -> Any:
-        import httpx
-        import ollama
 
-        return ollama.Client(
+        return self._package.Client(
             self._url,
-            transport=call.transport(httpx, authorization=self._authorization),
-            timeout=call.timeout(httpx),
+            transport=call.transport(self._http, authorization=self._authorization),
+            timeout=call.timeout(self._http),
             follow_redirects=False,
             trust_env=False,
         )
 
     def _failure(self, error: Exception, request: LlmRequest | None, call: GuardedCall) -> LlmFailure:
         """The failure behind whatever the package raised."""
-        import httpx
-        import ollama
 
         if isinstance(error, LlmFailure):
             return error
         if failure := failures.stopped(call, self._where):
             return failure
-        if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | ConnectionError):
+        if isinstance(error, self._http.ConnectTimeout | self._http.ConnectError | ConnectionError):
             return failures.unreachable(self._where)
-        if isinstance(error, httpx.TimeoutException):
+        if isinstance(error, self._http.TimeoutException):
             return failures.timed_out(call, self._where)
-        if isinstance(error, ollama.ResponseError) and error.status_code != -1:
+        if isinstance(error, self._package.ResponseError) and error.status_code != -1:
             secrets = (self._key or "", *((request.system, request.prompt) if request else ()))
             model = request.model if request else ""
             said = failures.excerpt(error.error, secrets)
             return failures.by_status(error.status_code, call, self._where, model, said)
-        if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol) or (
+        if isinstance(error, self._http.InvalidURL | self._http.UnsupportedProtocol) or (
             isinstance(error, ValueError | TypeError) and not call.sent
         ):
             return LlmFailure(
                 f"{self._where}: the request cannot be made: look at base_url and the model's name",
                 subtype=ErrorSubtype.BAD_REQUEST,
+                sent=False,
             )
-        if isinstance(error, httpx.TransportError):
+        if isinstance(error, self._http.TransportError):
             return failures.lost(call, self._where)
         return self._failed_under_way(error, call)
 
     def _failed_under_way(self, error: Exception, call: GuardedCall) -> LlmFailure:
         """The failure behind an answer that came with status 200, or with an error that is no object."""
-        import ollama
 
         if call.status is not None and call.status >= 300:
             return failures.by_status(call.status, call, self._where, "")
-        if isinstance(error, ollama.ResponseError):
+        if isinstance(error, self._package.ResponseError):
             return LlmFailure(
                 f"{self._where}: the server failed while it was answering",
                 subtype=ErrorSubtype.SERVER_ERROR,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -24,11 +24,13 @@ class OpenAiClient(SdkClient):
     def _make(self, sdk: ModuleType, http: Any, timeout: Any) -> Any:
         return sdk.OpenAI(api_key=self._key, base_url=self._url, max_retries=0, timeout=timeout, http_client=http)
 
-    def _ask(self, client: Any, request: LlmRequest, call: GuardedCall) -> LlmReply:
-        completion = client.chat.completions.create(**self._arguments(request))
-        usage = completion.usage
+    def _create(self, client: Any) -> Callable[..., Any]:
+        return client.chat.completions.create
+
+    def _reply(self, made: Any, request: LlmRequest, call: GuardedCall) -> LlmReply:
+        usage = made.usage
         prompt, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
-        choice = completion.choices[0]
+        choice = made.choices[0]
         if choice.finish_reason == "content_filter" or getattr(choice.message, "refusal", None):
             raise self._rejected(
                 call, "the provider declined to answer", ErrorSubtype.CONTENT_FILTERED, prompt, written
@@ -39,7 +41,7 @@ class OpenAiClient(SdkClient):
         return LlmReply(
             text=text,
             finish=choice.finish_reason,
-            model=completion.model or request.model,
+            model=made.model or request.model,
             tokens_prompt=prompt,
             tokens_completion=written,
         )
@@ -54,7 +56,7 @@ class OpenAiClient(SdkClient):
                 {"role": "user", "content": request.prompt},
             ],
             limit: request.max_tokens,
-            "temperature": request.temperature,
+            **self._temperature(request),
             "stream": False,
             **{name: request.options[name] for name in _OWN_OPTIONS if request.options.get(name) is not None},
         }
@@ -67,8 +69,8 @@ class OpenAiClient(SdkClient):
             arguments["response_format"] = stated
         return arguments
 
-    def _find_model(self, client: Any, model: str) -> None:
-        names = {one.id for one in client.models.list()}
+    def _find_model(self, models: Any, model: str) -> None:
+        names = {one.id for one in models.list()}
         if not names & {model, f"{model}:latest"}:
             raise LlmFailure(f"{self._where} has no model {model}", subtype=ErrorSubtype.MODEL_NOT_FOUND)
 

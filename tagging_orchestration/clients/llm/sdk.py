@@ -31,34 +31,50 @@ class SdkClient:
         self._use_proxy = use_proxy
         self._where = f"{self.kind} at {failures.without_credentials(self._url)}"
         self._closed = threading.Event()
+        self._without_temperature: set[str] = set()
 
     def close(self) -> None:
         """Refuse further calls; connections live no longer than calls do."""
         self._closed.set()
 
     def complete(self, request: LlmRequest, cancel: threading.Event | None = None) -> LlmReply:
-        """The model's reply, by exactly one request. Raises LlmFailure and nothing else."""
+        """The model's reply, by exactly one request. Raises LlmFailure and nothing else.
+
+        Where a model refuses a temperature, as newer ones do, the failure may be retried: the next has none.
+        """
         if self._closed.is_set():
             raise LlmFailure(f"{self._where}: the client is closed", subtype=ErrorSubtype.CANCELLED)
-        with GuardedCall(request.timeout_seconds, cancel) as call:
-            try:
-                with self._client(call) as client:
-                    return self._ask(client, request, call)
-            except Exception as error:
-                raise self._failure(error, request, call) from None
+        call = GuardedCall(request.timeout_seconds, cancel)
+        says_temperature = request.model not in self._without_temperature
+        try:
+            with self._client(call) as client:
+                # The first use of an SDK imports for seconds; those are not the provider's.
+                create = self._create(client)
+                with call:
+                    return self._reply(create(**self._arguments(request)), request, call)
+        except Exception as error:
+            failure = self._failure(error, request, call)
+            if failure.http_status == 400 and says_temperature and "temperature" in str(error):
+                self._without_temperature.add(request.model)
+                failure.may_retry = True
+        # Raised here, it does not carry the SDK's error with it, which may hold the key.
+        raise failure
 
     def probe(self, model: str) -> Probe:
-        """Whether the provider answers, takes the key and has the model; nothing is generated and nothing raised."""
+        """Whether the provider answers, takes the key and has the model; nothing is generated or raised."""
+        call = GuardedCall(PROBE_SECONDS)
         started = time.monotonic()
-        with GuardedCall(PROBE_SECONDS) as call:
-            try:
-                with self._client(call) as client:
-                    self._find_model(client, model)
-            except Exception as error:
-                failure = self._failure(error, None, call, model)
-                elapsed = round((time.monotonic() - started) * 1000) if call.answered else None
-                missing = failure.subtype is ErrorSubtype.MODEL_NOT_FOUND
-                return Probe("degraded" if missing else "unhealthy", str(failure), response_time_ms=elapsed)
+        try:
+            with self._client(call) as client:
+                models = client.models
+                started = time.monotonic()
+                with call:
+                    self._find_model(models, model)
+        except Exception as error:
+            failure = self._failure(error, None, call, model)
+            elapsed = round((time.monotonic() - started) * 1000) if call.answered else None
+            missing = failure.subtype is ErrorSubtype.MODEL_NOT_FOUND
+            return Probe("degraded" if missing else "unhealthy", str(failure), response_time_ms=elapsed)
         elapsed = round((time.monotonic() - started) * 1000)
         return Probe("healthy", response_time_ms=elapsed, models=(model,), cold=False)
 
@@ -82,7 +98,7 @@ class SdkClient:
             sdk = importlib.import_module(self.package)
         except ImportError:
             raise LlmFailure(
-                f"{self.kind} needs the package {self.package}: pip install 'tagging-orchestration[{self.package}]'",
+                f"{self.kind} needs the extra {self.package}: pip install 'tagging-orchestration[{self.package}]'",
                 subtype=ErrorSubtype.UNSUPPORTED,
             ) from None
         # At the level DEBUG the SDKs log whole requests, prompts included.
@@ -108,7 +124,7 @@ class SdkClient:
             return failures.lost(call, self._where) if call.sent else failures.unreachable(self._where)
         if not call.sent:
             return LlmFailure(
-                f"{self._where}: the request cannot be made: look at base_url, the model's name and the parameters",
+                f"{self._where}: the request cannot be made: look at base_url, model and parameters",
                 subtype=ErrorSubtype.BAD_REQUEST,
             )
         if call.status is not None and call.status >= 300:
@@ -136,15 +152,29 @@ class SdkClient:
             tokens_completion=completion,
         )
 
+    def _temperature(self, request: LlmRequest) -> dict[str, float]:
+        """The temperature as an argument, for models that take one."""
+        return {} if request.model in self._without_temperature else {"temperature": request.temperature}
+
     # ----------------------------------------------------------------------------------- of each provider
 
     def _make(self, sdk: ModuleType, http: Any, timeout: Any) -> Any:
         raise NotImplementedError
 
-    def _ask(self, client: Any, request: LlmRequest, call: GuardedCall) -> LlmReply:
+    def _create(self, client: Any) -> Callable[..., Any]:
+        """The method that makes a reply."""
         raise NotImplementedError
 
-    def _find_model(self, client: Any, model: str) -> None:
+    def _arguments(self, request: LlmRequest) -> dict[str, Any]:
+        """What that method is called with."""
+        raise NotImplementedError
+
+    def _reply(self, made: Any, request: LlmRequest, call: GuardedCall) -> LlmReply:
+        """What it made, as this project says it. Raises LlmFailure where that holds no answer."""
+        raise NotImplementedError
+
+    def _find_model(self, models: Any, model: str) -> None:
+        """Raises where the provider does not have the model."""
         raise NotImplementedError
 
     def _look_closer(self, error: Any, failure: LlmFailure) -> None:
