@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from psycopg_pool import ConnectionPool
 from tagging_orchestration.clients.llm.factory import make_client
 from tagging_orchestration.core.enhancement.choice import ProviderRow
 from tagging_orchestration.core.enhancement.models import LlmClient, Probe
-from tagging_orchestration.core.errors import TaggingError
 from tagging_orchestration.settings import Settings
 from tagging_orchestration.storage.ai_providers import list_providers, record_probe, system_settings
 
@@ -43,6 +43,7 @@ def probe_providers(
     settings: Settings,
     *,
     clients: Callable[[ProviderRow], LlmClient] = make_client,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[ProbeResult]:
     """Look at all active providers at once and store how they are. With AI off nobody is contacted."""
     if not ai_is_on(pool, settings):
@@ -53,7 +54,7 @@ def probe_providers(
     with ThreadPoolExecutor(min(len(active), MOST_AT_ONCE)) as threads:
         probes = list(threads.map(lambda provider: _look(provider, clients), active))
     for provider, probe in zip(active, probes, strict=True):
-        record_probe(pool, provider.id, probe)
+        record_probe(pool, provider.id, probe, now())
     return [
         ProbeResult(
             provider.id,
@@ -69,13 +70,10 @@ def probe_providers(
 
 
 def _look(provider: ProviderRow, clients: Callable[[ProviderRow], LlmClient]) -> Probe:
-    """A provider that cannot even be called, for want of a model, a key or a package, is unhealthy too."""
+    """A provider without a model cannot answer, however well its server is."""
     if not provider.default_model:
-        return Probe("unhealthy", f"no model is set: tagging ai providers --model NAME enable {provider.name}")
-    try:
-        client = clients(provider)
-    except TaggingError as error:
-        return Probe("unhealthy", str(error))
+        return Probe("unhealthy", f"no model is set: tagging ai providers enable {provider.name} --model MODEL")
+    client = clients(provider)
     try:
         return client.probe(provider.default_model)
     finally:

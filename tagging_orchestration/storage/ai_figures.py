@@ -12,7 +12,7 @@ from tagging_orchestration.core.enhancement.figures import (
     HIGH_CONFIDENCE,
     MEDIUM_CONFIDENCE,
     Bucket,
-    BudgetUse,
+    BudgetShare,
     EnhancementMetrics,
     ErrorCount,
     Grouping,
@@ -20,6 +20,7 @@ from tagging_orchestration.core.enhancement.figures import (
     UsageTotal,
 )
 from tagging_orchestration.settings import AiSettings
+from tagging_orchestration.storage.ai_budgets import AIRateLimiter
 from tagging_orchestration.storage.connection import transaction
 
 MILLIONTHS = 1_000_000
@@ -37,7 +38,9 @@ def usage_series(
             coalesce(u.provider_name, '') AS provider,
             count(DISTINCT u.request_id) AS requests,
             count(DISTINCT u.request_id) FILTER (WHERE u.status = 'success') AS answered,
-            count(DISTINCT u.request_id) FILTER (WHERE u.cache_status IN ('hit', 'stale')) AS cached,
+            count(DISTINCT u.request_id) FILTER (
+                WHERE u.cache_status IN ('hit', 'stale') AND u.status = 'success'
+            ) AS cached,
             count(*) FILTER (WHERE u.called) AS calls,
             count(*) FILTER (WHERE u.called AND u.status = 'success') AS successes,
             sum(u.tokens_total)::bigint AS tokens,
@@ -80,8 +83,9 @@ def usage_totals(
             count(*) FILTER (WHERE u.called) AS calls,
             avg((u.status = 'success')::integer::float8) FILTER (WHERE u.called) AS success_rate,
             (
-                count(DISTINCT u.request_id) FILTER (WHERE u.cache_status IN ('hit', 'stale'))::float8
-                / nullif(count(DISTINCT u.request_id), 0)
+                count(DISTINCT u.request_id) FILTER (
+                    WHERE u.cache_status IN ('hit', 'stale') AND u.status = 'success'
+                )::float8 / nullif(count(DISTINCT u.request_id) FILTER (WHERE u.cache_status <> 'bypass'), 0)
             ) AS cache_hit_rate,
             (avg(u.response_time_ms) FILTER (WHERE u.called))::float8 AS avg_response_ms,
             percentile_cont(0.95) WITHIN GROUP (ORDER BY u.response_time_ms) FILTER (WHERE u.called)
@@ -117,29 +121,14 @@ def error_counts(pool: ConnectionPool, organization: str, *, since: datetime) ->
         return cursor.execute(query, [organization, since]).fetchall()
 
 
-def budget_use(pool: ConnectionPool, organization: str, ai: AiSettings, now: datetime) -> list[BudgetUse]:
+def budget_use(pool: ConnectionPool, ai: AiSettings, now: datetime) -> list[BudgetShare]:
     """The budgets of the day, the cost and the hour as they stand; limits are those of the settings."""
-    # Index: primary key of ai_token_budgets.
-    query = """
-        SELECT b.scope, b.used::float8, b.reserved::float8
-        FROM ai.ai_token_budgets AS b
-        WHERE
-            b.organization_id = %(organization)s
-            AND (b.scope, b.window_start) IN (
-                ('day', date_trunc('day', %(now)s, 'UTC')), ('cost', date_trunc('day', %(now)s, 'UTC')),
-                ('hour', date_trunc('hour', %(now)s, 'UTC'))
-            )
-    """
-    with transaction(pool) as connection:
-        found = {
-            scope: (used, reserved)
-            for scope, used, reserved in connection.execute(query, {"organization": organization, "now": now})
-        }
+    found = {use.scope: (float(use.used), float(use.reserved)) for use in AIRateLimiter(pool).use(now)}
     used, reserved = found.get("cost", (0.0, 0.0))
     return [
-        BudgetUse("day", *found.get("day", (0.0, 0.0)), limit=ai.daily_token_limit),
-        BudgetUse("cost", used / MILLIONTHS, reserved / MILLIONTHS, ai.daily_cost_limit_usd),
-        BudgetUse("hour", *found.get("hour", (0.0, 0.0)), limit=ai.hourly_request_limit),
+        BudgetShare("day", *found.get("day", (0.0, 0.0)), limit=ai.daily_token_limit),
+        BudgetShare("cost", used / MILLIONTHS, reserved / MILLIONTHS, ai.daily_cost_limit_usd),
+        BudgetShare("hour", *found.get("hour", (0.0, 0.0)), limit=ai.hourly_request_limit),
     ]
 
 
@@ -156,7 +145,9 @@ def enhancement_metrics(
         ),
         requests AS (
             SELECT
-                bool_or(u.status = 'success') AS answered, bool_or(u.cache_status IN ('hit', 'stale')) AS cached
+                bool_or(u.status = 'success') AS answered,
+                bool_or(u.cache_status IN ('hit', 'stale') AND u.status = 'success')
+                    FILTER (WHERE u.cache_status <> 'bypass') AS cached
             FROM ai.ai_usage_logs AS u, span AS s
             WHERE u.organization_id = %(organization)s AND u.created_at > s.since AND u.created_at <= s.until
             GROUP BY u.request_id

@@ -51,7 +51,7 @@ def load_figures(
 ) -> AiFigures:
     """What the watch judges: active providers with their calls and probes, and the use of the daily limits."""
     with transaction(pool) as connection:
-        past = _daily_use(connection, organization_id, now)
+        past = _daily_use(connection, now)
         cost, tokens = ai.daily_cost_limit_usd * MILLIONTHS, ai.daily_token_limit
         return AiFigures(
             _providers(connection, organization_id, rules, now),
@@ -106,18 +106,20 @@ def _providers(
         return tuple(cursor.execute(query, parameters))
 
 
-def _daily_use(connection: Connection, organization_id: str, now: datetime) -> Mapping[str, dict[datetime, float]]:
-    """Tokens and millionths of a dollar by scope and window, today's and those of the past week."""
+def _daily_use(connection: Connection, now: datetime) -> Mapping[str, dict[datetime, float]]:
+    """Tokens and millionths of a dollar by scope and window, today's and those of the past week. All organisations
+    share them (storage/ai_budgets.py)."""
     # Index: primary key of ai_token_budgets.
     query = """
         SELECT b.scope, b.window_start, b.used::float8
         FROM ai.ai_token_budgets AS b
         WHERE
-            b.organization_id = %s AND b.scope IN ('day', 'cost') AND b.window_start > %s AND b.window_start <= %s
+            b.organization_id = 'default' AND b.scope IN ('day', 'cost') AND b.window_start > %s
+            AND b.window_start <= %s
     """
     found: dict[str, dict[datetime, float]] = {"day": {}, "cost": {}}
     since = now - timedelta(days=PAST_DAYS + 1)
-    for scope, window_start, used in connection.execute(query, [organization_id, since, now]):
+    for scope, window_start, used in connection.execute(query, [since, now]):
         found[scope][window_start] = used
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tagging_orchestration.core.enhancement.figures import BudgetUse, ErrorCount, UsagePoint
+from tagging_orchestration.core.enhancement.figures import BudgetShare, ErrorCount, UsagePoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def draw_confidence(figure: Figure, points: Sequence[UsagePoint], width: timedel
     figure.autofmt_xdate()
 
 
-def draw_budgets(figure: Figure, budgets: Sequence[BudgetUse]) -> None:
+def draw_budgets(figure: Figure, budgets: Sequence[BudgetShare]) -> None:
     """What is used (full) and reserved (light) of each limit."""
     axes = figure.add_subplot()
     names = [f"{SCOPES[b.scope]}\n{b.used:,.4g} of {b.limit:,.4g}" for b in budgets]

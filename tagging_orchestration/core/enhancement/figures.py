@@ -64,7 +64,7 @@ class ErrorCount:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetUse:
+class BudgetShare:
     """What is used and reserved of a limit in the present window (UTC): `day` tokens, `cost` US dollars a day,
     `hour` and `minute` requests."""
 

@@ -92,14 +92,23 @@ TRANSLATOR = ProjectTranslator(DagsterDbtTranslatorSettings(enable_duplicate_sou
 
 
 def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging, *more: str) -> Iterator[Any]:
-    """`dbt build` of the resources of this step, with their data tests; unit tests belong to the tests."""
+    """A step of the business: one at a time."""
     from tagging_orchestration.storage.business_runs import hold_business_lock
 
-    project = tagging.project
-    arguments = ["build", "--vars", json.dumps(dbt_vars(project.settings)), *more]
+    with retry_only_transient(), hold_business_lock(tagging.project.pool):
+        yield from build_beside(context, dbt, tagging, *more)
+
+
+def build_beside(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging, *more: str
+) -> Iterator[Any]:
+    """`dbt build` of the resources of this step, with their data tests; unit tests belong to the tests. For what
+    shares no table with the business, so that neither waits for the other."""
+    settings = tagging.project.settings
+    arguments = ["build", "--vars", json.dumps(dbt_vars(settings)), *more]
     # dagster-dbt's own choice is a folder a run, and they would pile up.
-    target = build_path(project.settings, context.op.name)
-    with retry_only_transient(), hold_business_lock(project.pool):
+    target = build_path(settings, context.op.name)
+    with retry_only_transient():
         yield from dbt.cli(arguments, context=context, target_path=target).stream()
 
 

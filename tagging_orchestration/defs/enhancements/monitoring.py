@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from tagging_orchestration.defs.business.dbt import MANIFEST, TRANSLATOR, build
+from tagging_orchestration.defs.business.dbt import MANIFEST, TRANSLATOR, build_beside
 from tagging_orchestration.defs.enhancements.providers import prompt_templates, provider_health
 from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.metadata import new_figure, plot, table
@@ -26,7 +26,7 @@ SHOWN_DAYS = 7
 )
 def ai_metrics(context: dg.AssetExecutionContext, dbt: DbtCliResource, tagging: Tagging) -> Iterator[Any]:
     """The log of calls as hourly figures."""
-    yield from build(context, dbt, tagging)
+    yield from build_beside(context, dbt, tagging)
 
 
 @dg.asset(
@@ -49,7 +49,7 @@ def ai_usage(tagging: Tagging) -> dg.MaterializeResult:
     organization, now = project.settings.organization_id, datetime.now(UTC)
     since = now - timedelta(days=SHOWN_DAYS)
     points = ai_figures.usage_series(project.pool, organization, since=since)
-    budgets = ai_figures.budget_use(project.pool, organization, project.settings.ai, now)
+    budgets = ai_figures.budget_use(project.pool, project.settings.ai, now)
     errors = ai_figures.error_counts(project.pool, organization, since=since)
     metrics = ai_figures.enhancement_metrics(project.pool, organization)
     totals = ai_figures.usage_totals(project.pool, organization, since=since, by="model")
