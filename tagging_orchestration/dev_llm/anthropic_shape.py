@@ -56,6 +56,7 @@ def messages(server: DevLlm, exchange: Exchange, script: Script) -> None:
         ]
         reason = "tool_use" if reason == "end_turn" else reason
     counts = generation.metrics
+    usage = {"input_tokens": counts.get("prompt_eval_count"), "output_tokens": counts.get("eval_count", 0)}
     body = {
         "id": "msg_1",
         "type": "message",
@@ -64,10 +65,7 @@ def messages(server: DevLlm, exchange: Exchange, script: Script) -> None:
         "content": content if generation.text else [],
         "stop_reason": reason,
         "stop_sequence": None,
-        "usage": {
-            "input_tokens": counts.get("prompt_eval_count", 0),
-            "output_tokens": counts.get("eval_count", 0),
-        },
+        "usage": usage if counts else None,
     }
     faults.send_whole(script, exchange, compact(body).encode())
 

@@ -72,8 +72,8 @@ class DevLlm:
     """The server. A context manager; `port=0` takes any free port.
 
     `models` are names or `DevModel`s; `parallel` is how many generations run at once (None: any number),
-    `max_queue` how many more may wait before 503. `requests`, `calls`, `max_in_flight` and `disconnects` may be read
-    at any time.
+    `max_queue` how many more may wait before 503. `requests`, `calls`, `max_in_flight` and `disconnects` may be
+    read at any time.
     """
 
     def __init__(

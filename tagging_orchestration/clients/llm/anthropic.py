@@ -47,6 +47,9 @@ class AnthropicClient(SdkClient):
             )
         finish = _FINISHED.get(made.stop_reason)
         text = _text(made.content)
+        if finish == "length" and not text.strip():
+            # A tool's input that was cut is no JSON, so nothing of it comes.
+            raise self._rejected(call, "the answer was cut at max_tokens", ErrorSubtype.TRUNCATED, prompt, written)
         if finish is None or not text.strip():
             raise self._rejected(call, "the reply holds no text", ErrorSubtype.INCOMPLETE, prompt, written)
         return LlmReply(

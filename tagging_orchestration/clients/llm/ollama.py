@@ -251,11 +251,12 @@ class OllamaClient:
             return failures.unreachable(self._where)
         if isinstance(error, self._http.TimeoutException):
             return failures.timed_out(call, self._where)
-        if isinstance(error, self._package.ResponseError) and error.status_code != -1:
+        status = getattr(error, "status_code", -1)
+        if isinstance(error, self._package.ResponseError) and status != -1:
             secrets = (self._key or "", *((request.system, request.prompt) if request else ()))
             model = request.model if request else ""
-            said = failures.excerpt(error.error, secrets)
-            return failures.by_status(error.status_code, call, self._where, model, said)
+            said = failures.excerpt(getattr(error, "error", ""), secrets)
+            return failures.by_status(status, call, self._where, model, said)
         if isinstance(error, self._http.InvalidURL | self._http.UnsupportedProtocol) or (
             isinstance(error, ValueError | TypeError) and not call.sent
         ):

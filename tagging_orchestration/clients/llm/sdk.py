@@ -6,7 +6,7 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -133,7 +133,7 @@ class SdkClient:
 
     def _by_status(self, error: Any, request: LlmRequest | None, call: GuardedCall, model: str) -> LlmFailure:
         secrets = (self._key, *((request.system, request.prompt) if request else ()))
-        said = failures.excerpt(error.message, secrets)
+        said = failures.excerpt(_message(error.body), secrets)
         failure = failures.by_status(
             error.status_code, call, self._where, request.model if request else model, said
         )
@@ -179,3 +179,11 @@ class SdkClient:
 
     def _look_closer(self, error: Any, failure: LlmFailure) -> None:
         """Correct what the status alone does not tell."""
+
+
+def _message(body: Any) -> str:
+    """The message in the body of an error, which either is the error or holds it."""
+    while isinstance(body, dict) and "error" in body:
+        body = body["error"]
+    said = body.get("message") if isinstance(body, dict) else None
+    return said if isinstance(said, str) else ""
