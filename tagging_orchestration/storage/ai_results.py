@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.core.business.facts import TABLES
 from tagging_orchestration.core.enhancement.envelopes import Status
+from tagging_orchestration.core.enhancement.models import Severity, SubjectType
 from tagging_orchestration.core.enhancement.switches import UserSettings
 from tagging_orchestration.core.errors import ConfigurationError, UnknownName
 from tagging_orchestration.storage.connection import transaction
@@ -43,10 +44,10 @@ class Enhancement:
 
     id: UUID
     organization_id: str
-    subject_type: str
+    subject_type: SubjectType
     subject_id: str
     enhancement_type: str
-    severity: str | None
+    severity: Severity | None
     template_key: str
     template_version: str
     template_locale: str

@@ -238,7 +238,8 @@ AnswerCheck = Callable[[str, str], ParsedAnswer]
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A question to whichever provider is best. `variables` are what the template is rendered from (masked by the
-    gateway); `evidence` is what the answer may cite."""
+    gateway); `evidence` is what the answer may cite. `model` asks the preferred provider for another model than
+    its config says."""
 
     template: PromptTemplate
     requested_key: str
@@ -254,6 +255,7 @@ class Ask:
     language: str | None = None
     run_id: str | None = None
     use_cache: bool = True
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,20 @@ def evidence_of_variables(variables: Mapping[str, Any]) -> tuple[EvidenceItem, .
     return tuple(EvidenceItem(f"context:{path}", f"{path} = {value}") for path, value in leaves)[:MOST_LEAVES]
 
 
+def stored_evidence(variables: Mapping[str, Any]) -> tuple[EvidenceItem, ...]:
+    """What an answer made from stored variables may cite: the listed evidence, and the leaves of the context."""
+    listed = [str(line).partition(" — ") for line in variables.get("evidence") or ()]
+    context = variables.get("business_context")
+    leaves = _leaves(context) if isinstance(context, Mapping) else iter(())
+    given = evidence_of_variables(variables)
+    items = [
+        *(EvidenceItem(ref, label) for ref, _, label in listed),
+        *(EvidenceItem(f"context:{path}", f"{path} = {value}") for path, value in leaves),
+        *given,
+    ]
+    return tuple({item.ref: item for item in reversed(items)}.values())
+
+
 def is_stated(ref: str, variables: Mapping[str, Any]) -> bool:
     """Whether a reference that leads to no row of the database stands in what an answer was made from: a leaf of
     the business context (or of what somebody gave), or one of the listed pieces of evidence."""
