@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.storage.connection import transaction
 
 PARTITIONS_AHEAD = 4
+_CLEANERS: dict[str, LiteralString] = {
+    "usage_logs": "SELECT ai.cleanup_ai_usage_logs(%s)",
+    "enhancements": "SELECT ai.cleanup_ai_enhancements(%s)",
+    "probes": "SELECT ai.cleanup_ai_provider_probes(%s)",
+    "budgets": "SELECT ai.cleanup_ai_token_budgets(%s)",
+}
 
 
 def forget_before(pool: ConnectionPool, keep_days: int) -> dict[str, int]:
@@ -15,12 +23,7 @@ def forget_before(pool: ConnectionPool, keep_days: int) -> dict[str, int]:
     Every table in a transaction of its own: a lock on one does not keep the others.
     """
     deleted = {}
-    for what, query in (
-        ("usage_logs", "SELECT ai.cleanup_ai_usage_logs(%s)"),
-        ("enhancements", "SELECT ai.cleanup_ai_enhancements(%s)"),
-        ("probes", "SELECT ai.cleanup_ai_provider_probes(%s)"),
-        ("budgets", "SELECT ai.cleanup_ai_token_budgets(%s)"),
-    ):
+    for what, query in _CLEANERS.items():
         with transaction(pool) as connection:
             (count,) = connection.execute(query, [keep_days]).fetchone() or (0,)
             deleted[what] = int(count)
