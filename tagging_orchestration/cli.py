@@ -19,6 +19,7 @@ from tagging_orchestration.commands import (
     init,
     metrics,
     models,
+    prompts,
     report,
     runs,
     status,
@@ -132,6 +133,7 @@ main.section(
     tag_file.tag_file,
 )
 main.section("Business", alerts.alerts, metrics.metrics, report.report, dbt.dbt)
+main.section("AI", prompts.prompts)
 main.section("Learn", feedback.feedback, feedback.review, models.models, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)
 
