@@ -13,7 +13,9 @@ from tagging_orchestration.commands import (
     alerts,
     content,
     dbt,
+    dev_llm,
     doctor,
+    enhancements,
     experiment,
     feedback,
     init,
@@ -133,7 +135,7 @@ main.section(
     tag_file.tag_file,
 )
 main.section("Business", alerts.alerts, metrics.metrics, report.report, dbt.dbt)
-main.section("AI", prompts.prompts)
+main.section("AI", prompts.prompts, dev_llm.dev_llm)
 main.section("Learn", feedback.feedback, feedback.review, models.models, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tagging_orchestration.dev_llm.canned_tags import canned_tags, shown_contents
+
 Locale = Literal["zh-TW", "en"]
 
 LABELS: Mapping[Locale, str] = {"zh-TW": "【範例】", "en": "[canned] "}
@@ -160,7 +162,20 @@ class _Builder:
         self._claims: list[Reference | None] = []
 
     def answer(self) -> Any:
-        return self._build(self._schema, "", 0)
+        return self._tags() or self._build(self._schema, "", 0)
+
+    def _tags(self) -> dict[str, Any] | None:
+        """The answer to a question for tags of several contents; None to any other."""
+        contents = self._resolved(self._schema.get("properties", {}).get("contents"))
+        parts = self._resolved(contents.get("items")).get("properties", {})
+        if not {"number", "tags"} <= set(parts):
+            return None
+        reason = _sentence(self._locale, "reason", "")
+        asked = shown_contents(self._prompt)
+        return {
+            "contents": [{"number": content["number"], "tags": canned_tags(content, reason)} for content in asked]
+            or [{"number": 1, "tags": []}]
+        }
 
     def _build(self, schema: Any, name: str, position: int, depth: int = 0) -> Any:
         schema = self._resolved(schema)
