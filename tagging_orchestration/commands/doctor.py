@@ -78,7 +78,9 @@ def doctor(context: click.Context, deep: bool, fix: bool, as_json: bool) -> None
 
 
 def examine(settings: Settings, *, deep: bool, fix: bool) -> Iterator[Finding]:
-    """All findings, in order. What needs the database is left out when the database cannot be reached."""
+    """All findings, in order. What needs the database is left out when the database cannot be reached, what the AI
+    needs while that is off."""
+    from tagging_orchestration.commands.ai_doctor import ai_looks
     from tagging_orchestration.wiring import Project
 
     yield python()
@@ -100,6 +102,8 @@ def examine(settings: Settings, *, deep: bool, fix: bool) -> Iterator[Finding]:
         yield _attempt("indexes", lambda: indexes(project))
         yield _attempt("failed contents", lambda: failed_contents(project))
         yield _attempt("dagster", lambda: dagster(project, fix=fix), "tagging init writes Dagster's home again")
+        for name, look in ai_looks(project):
+            yield _attempt(name, look)
 
 
 def _attempt(name: str, look: Callable[[], Finding], advice: str = "") -> Finding:
