@@ -1,4 +1,4 @@
-"""Stored answers again: the same prompt to the byte, and the same question to another prompt, provider or model."""
+"""Stored answers again: the same prompt to the byte, or the same question to another prompt or model."""
 
 from __future__ import annotations
 

@@ -58,6 +58,7 @@ from tagging_orchestration.storage.ai_results import newest_results
 from tagging_orchestration.storage.ai_subjects import (
     mark_alert,
     read_alerts,
+    read_as_of,
     read_business,
     read_insights,
     read_recommendations,
@@ -326,6 +327,10 @@ class EnhancementService:
             [subject], "summary", lambda one: self._ask_about_period(one, business, run_id)
         )
         return self._many(asks, failed, current, progress)
+
+    def last_day(self) -> date:
+        """The business's last complete day with facts; today's date for one without any."""
+        return read_as_of(self.pool, self.settings.organization_id) or datetime.now(UTC).date()
 
     def _pending_alerts(
         self, critical_only: bool, run_id: str | None = None

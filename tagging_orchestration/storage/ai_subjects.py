@@ -50,6 +50,13 @@ def read_business(pool: ConnectionPool, organization: str) -> BusinessFacts:
     return BusinessFacts(organization, row["locale"], row["timezone"], row["currency"], row["profile"])
 
 
+def read_as_of(pool: ConnectionPool, organization: str) -> date | None:
+    """The business's last complete day with facts, if it has one."""
+    with transaction(pool) as connection:
+        row = connection.execute("SELECT analytics.as_of_day(%s)", [organization]).fetchone()
+    return row[0] if row else None
+
+
 def read_alerts(
     pool: ConnectionPool,
     organization: str,
