@@ -1,7 +1,7 @@
 """What a language model answered, read, checked and cleaned before anybody sees it.
 
-Steps: `parsing` finds the JSON, or `headings` reads text; `shaping` brings it to its form; `screening` refuses what
-may not be shown; `citations` keeps the claims whose references resolve; `numbers` flags what the data do not hold.
+Steps: `parsing` finds the JSON, or `headings` reads text; `shaping` brings it to its form; `screening` refuses
+what may not be shown; `citations` keeps the claims whose references resolve; `numbers` flags what the data do not hold.
 docs/answers.md tells the rules.
 """
 
@@ -406,7 +406,9 @@ def _content_flags(
     locale: str,
     expected: Mapping[str, Any],
 ) -> list[str]:
-    known = KnownNumbers(variables, [item.label for item in evidence], list(expected.get("titles") or ()))
+    known = KnownNumbers(
+        variables, *(f"{item.ref} {item.label}" for item in evidence), *map(str, expected.get("titles") or ())
+    )
     flags = [
         f"unsupported_number: {written}"
         for written in unsupported_numbers(document, form, known, skipped={"ordered.title"})

@@ -16,6 +16,7 @@ _INSIDE = re.compile(
     rf"((?:{_KINDS})\s*[:：][^\]】()（）\[]{{1,400}}?)\s*(?:\]|】|\)|）)",
     re.IGNORECASE,
 )
+_NAMED = re.compile(rf"(?<![a-z])(?:{_KINDS})\s*[:：]", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[,;、；，|\n]+|\s+(?:and|&|與|和|及)\s+")
 _NAKED = "[](){}<>【】（）「」『』\"'`“”‘’ \t\n.。,，"
 _CLAIM_KEYS = ("claim_index", "claimindex", "claim", "index", "claims", "claim_indices", "claim_number", "i")
@@ -49,7 +50,8 @@ class References:
         """The references that a text means, and the parts of it that mean none or more than one."""
         if written in self._exact:
             return [written], []
-        whole = self._one(written)
+        several = len(_NAMED.findall(written[:2000])) > 1
+        whole = self._one(written, with_label=not several)
         if whole:
             return [whole], []
         parts = [part for part in _SEPARATORS.split(written[:2000]) if part.strip(_NAKED)]
@@ -59,23 +61,27 @@ class References:
         unknown: list[str] = []
         for part in parts:
             one = self._one(part)
-            (known if one else unknown).append(one or part)
+            (known if one else unknown).append(one or part.strip())
         if known and unknown:
             # The rest of a label that holds a separator itself is no reference of its own.
-            unknown = [part for part in unknown if re.match(rf"\W*(?:{_KINDS})\s*[:：]", part, re.IGNORECASE)]
+            unknown = [part for part in unknown if _NAMED.search(part)]
         return list(dict.fromkeys(known)), unknown
 
-    def _one(self, written: str) -> str | None:
+    def _one(self, written: str, with_label: bool = True) -> str | None:
         form = _reference_form(written[:600])
         if not form:
             return None
         found = self._forms.get(form)
-        if found is None:
+        if found is None and form.startswith("context:"):
+            # A branch of the business context with a single leaf.
+            below = {ref for known, refs in self._forms.items() if known.startswith(f"{form}.") for ref in refs}
+            found = below if len(below) == 1 else None
+        if found is None and with_label:
             # The label, or part of it, copied along: "metric:daily_revenue (每日營收)".
             for known in self._longest_first:
                 if form.startswith(known) and ":" in known and form[len(known)] in " -—–:(（,，|=":
                     # A longer name that only begins alike is another reference.
-                    if re.match(r"[-:][^\s]", form[len(known) :]):
+                    if re.match(r"-\S", form[len(known) :]):
                         continue
                     found = self._forms[known]
                     break
@@ -84,6 +90,7 @@ class References:
 
 def _reference_form(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold().strip(_NAKED)
+    text = re.sub(r"\[(\d+)\]", r".\1", text)
     text = re.sub(r"^(?:ref(?:erence)?|evidence|證據|依據|來源)\s*[:=]\s*", "", text)
     return re.sub(r"\s*([:/])\s*", r"\1", " ".join(text.split())).strip(_NAKED)
 

@@ -145,7 +145,7 @@ def _heading(line: str, form: Form, current: str) -> tuple[str, str]:
 def labelled(head: str, form: Form) -> tuple[str, bool]:
     """The path whose label a heading is, and whether it is nothing else; ("", False) for other words."""
     bare = _BRACKETED.sub("", head).strip(" *_#：:.。")
-    if not bare or len(bare) > 60:
+    if not bare or len(bare) > 60 or re.search(r"[(（\[【]", bare):
         return "", False
     best: tuple[tuple[bool, int], str, bool] | None = None
     for path, labels in form.labels.items():
@@ -155,7 +155,8 @@ def labelled(head: str, form: Form) -> tuple[str, bool]:
                 continue
             rest = _FILLERS.sub("", rest)
             for other in labels:
-                rest = _without(rest, other) or ""
+                shorter = _without(rest, other)
+                rest = rest if shorter is None else shorter
             left = rest.split() if not has_han(bare) else list(re.sub(r"[\W_]", "", rest))
             if len(left) > (1 if not has_han(bare) else 2):
                 continue

@@ -236,9 +236,9 @@ class KnownNumbers:
             return True
         if re.match(r"\s*[日號号]", token.rest) and value in self._day_numbers:
             return True
-        return _near(self._sorted, value / 100, 0, False) or (
-            value < 1 and _near(self._sorted, value * 100, 0, False)
-        )
+        # A share in another notation: 87 for 0.87, or 0.152 for 15.2 %.
+        other = value * 100 if value < 1 else value / 100
+        return (value < 1 or other < 1) and _near(self._sorted, other, 0, False)
 
     def has_name(self, name: str) -> bool:
         """Whether a code such as SKU-1234 stands in the data."""

@@ -60,6 +60,7 @@ def read_object(text: str, finish: str, names: Collection[str], required: Collec
     `names` are the keys the object may have, also as people spell them, `required` those it must have. Raises
     AnswerRejected for a cut text (TRUNCATED), and for JSON that cannot be used (INVALID_JSON).
     """
+    whole_reply = text.strip()
     text = without_thinking(text, finish)
     if _depth(text) > MOST_DEPTH:
         raise rejected(ErrorSubtype.INVALID_JSON, "the answer is nested too deeply")
@@ -67,7 +68,7 @@ def read_object(text: str, finish: str, names: Collection[str], required: Collec
     try:
         exact = _exact(text)
         if exact is not None and _overlap(exact, wanted):
-            return Reading(exact, "exact")
+            return Reading(exact, "exact" if text == whole_reply else "fenced")
         found = _objects(text)
         whole = [value for value in found if _overlap(value, wanted) * 2 >= max(len(required), 1)]
         if whole:
@@ -213,10 +214,12 @@ def _mended(text: str, finish: str, wanted: Collection[str]) -> Reading | None:
     """The object after mending commas, quotes and brackets. Never of a text whose end is missing: what was cut off
     would be missing from the answer, and nobody would see it."""
     named = [name for name in _QUOTED_NAME.findall(text) if key_form(name) in wanted]
-    if not _LOOKS_LIKE_JSON.search(text):
-        if len(named) < 2 or not text.endswith("}") or text.count("{") >= text.count("}"):
-            return None
+    first = _QUOTED_NAME.match(text)
+    if first and key_form(first[1]) in wanted and text.count("{") + 1 == text.count("}"):
+        # The opening brace alone is missing.
         text = f"{{{text}"
+    elif not _LOOKS_LIKE_JSON.search(text):
+        return None
     start = text.find("{")
     body = _DOUBLED_BRACE.sub("", text[start:], count=1)
     if finish == "length" or "}" not in body or body.count("{") > body.count("}"):

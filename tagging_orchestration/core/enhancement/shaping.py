@@ -361,6 +361,8 @@ def confidence_of(value: Any) -> float | None:
         return None
     if isinstance(value, str):
         text = unicodedata.normalize("NFKC", value).strip()
+        if re.search(r"-\s*\d", text):
+            return None
         word = _CONFIDENCE_WORDS.get(key_form(text.strip("。. ")))
         if word is not None:
             return word
@@ -371,7 +373,7 @@ def confidence_of(value: Any) -> float | None:
             value = float(found[1]) / float(found[2])
             return round(value, 4) if value <= 1 else None
         numbers = _PLAIN_NUMBER.findall(text)
-        if len(numbers) != 1 or "-" in text:
+        if len(numbers) != 1:
             return None
         value = float(numbers[0])
     if not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -388,7 +390,8 @@ def tidy(text: str, one_line: bool = False) -> str:
     if one_line:
         joined = " ".join(line for line in lines if line)
         return re.sub(r" {2,}", " ", _MARKER.sub("", joined, count=1)).strip()
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(re.sub(r" {2,}", " ", line) for line in lines)).strip()
+    plain = "\n".join(re.sub(r"^#{1,6} +| +(?= )", "", line) for line in lines)
+    return re.sub(r"\n{3,}", "\n\n", plain).strip()
 
 
 def without_marker(line: str) -> str:
