@@ -435,7 +435,8 @@ def sync(as_json: bool) -> None:
         return
     show(
         f"  {done.providers_added} providers and system configs added, {done.providers_changed} changed as "
-        f"tagging.yaml says; {done.configs_added} configs and {len(done.prompts.inserted)} versions of prompts added"
+        f"tagging.yaml says; {done.configs_added} configs added",
+        f"  {len(done.prompts.inserted)} versions of prompts added, {len(done.prompts.activated)} put into use",
     )
 
 
