@@ -49,7 +49,7 @@ class _Refused(Exception):
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
-        self.scope = scope
+        self.scope: Scope = scope
 
 
 class AIRateLimiter:
@@ -74,8 +74,8 @@ class AIRateLimiter:
         at: datetime,
         lease: timedelta,
     ) -> Reservation | Scope | NotCallable:
-        """Reserve for one call, or the scope of the limit that refuses it. That the provider may be called is looked
-        at in the same transaction, so that budgets are asked of who is really called.
+        """Reserve for one call, or the scope of the limit that refuses it. Whether the provider may be called is
+        looked at in the same transaction, so that budgets are asked of who is really called.
 
         A reservation that is not settled within its lease lapses.
         """

@@ -61,10 +61,13 @@ class _KeyedClient:
                 f"provider {provider.name}: {what}; put the key there, or deactivate the provider",
                 type=ErrorType.AUTH_ERROR,
                 subtype=ErrorSubtype.BAD_REQUEST,
+                sent=False,
             )
         with self._lock:
             if self._closed:
-                raise LlmFailure(f"provider {provider.name}: the client is closed", subtype=ErrorSubtype.CANCELLED)
+                raise LlmFailure(
+                    f"provider {provider.name}: the client is closed", subtype=ErrorSubtype.CANCELLED, sent=False
+                )
             if self._client is None or key != self._key:
                 self._client, self._key = _adapter_client(provider, key), key
             return self._client
