@@ -114,7 +114,7 @@ def propose_tags(
 ) -> ProposalReport:
     """Ask about contents without proposals, newest first, up to `limit` (default: ai.tags.max_contents).
 
-    Switched off, nobody is asked and contents that were tagged with proposals become pending, to be tagged without.
+    Switched off, nobody is asked, and contents tagged with proposals become pending, to be tagged without them.
     Switched on again, those proposals count again without being asked for. Raises DatabaseUnavailable.
     """
     from tagging_orchestration.ai.switch import read_switch
