@@ -21,6 +21,7 @@ GROUPS = {
     "feedback_statistics": "learning",
     "confidence_calibration": "learning",
     "tag_models": "learning",
+    "llm_tag_proposals": "ai",
 }
 BLOCKING = {
     "every_content_is_tracked",
@@ -83,6 +84,7 @@ def test_lineage():
         "feedback_statistics": {"content_tags"},
         "confidence_calibration": {"content_tags"},
         "tag_models": {"content_tags"},
+        "llm_tag_proposals": {"content_embeddings", "content_tags"},
     }
 
 
@@ -103,6 +105,7 @@ def test_jobs_schedules_and_sensors():
         "learn_from_feedback",
         "experiment",
         "keep_house",
+        "propose_tags",
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "hourly_load",
@@ -112,5 +115,6 @@ def test_jobs_schedules_and_sensors():
         "weekly_learning",
         "weekly_reconcile",
         "drain_stale_versions",
+        "propose_tags_when_due",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {"changed_contents", "automation"}

@@ -48,47 +48,20 @@ def refresh_business(desk: Desk, *, load: bool, everything: bool) -> list[JobOut
     outcomes: list[JobOutcome] = []
     if load and (everything or sources_changed(project.pool, project.settings)):
         desk.display.heading("Loading the facts of the business")
-        outcomes.append(_run(desk, "load_business_facts"))
+        outcomes.append(run_business_job(desk, "load_business_facts"))
         if not outcomes[-1].success:
             return outcomes
     found = pending(project.pool, project.settings.organization_id, rules_hash())
     if found or (everything and found.facts):
         desk.display.heading("Computing metrics, alerts and insights")
-        outcomes.append(_run(desk, "refresh_alerts"))
+        outcomes.append(run_business_job(desk, "refresh_alerts"))
     elif found.facts:
         desk.display.line(f"the business is up to date: {found.said}")
     return outcomes
 
 
-def enhance_business(desk: Desk) -> list[JobOutcome]:
-    """Let the language model enhance what is pending, where AI is on. Its failure is told, and nothing else."""
-    from tagging_orchestration.ai.switch import read_switch
-    from tagging_orchestration.core.errors import TaggingError
-    from tagging_orchestration.defs.ghosts import free_places_of_ghosts
-    from tagging_orchestration.storage.business_runs import latest_run
-
-    project = desk.project
-    try:
-        switch = read_switch(project.pool, project.settings)
-    except TaggingError as error:
-        desk.display.line(f"AI stays off: {error}")
-        return []
-    last = latest_run(project.pool, project.settings.organization_id)
-    if not switch.is_on or last is None or last.as_of is None:
-        return []
-    desk.display.heading("Asking the language model")
-    free_places_of_ghosts(desk.instance, project.pool)
-    outcomes = [_run(desk, "ai_enhancement_job")]
-    if outcomes[0].success:
-        day = last.as_of.isoformat()
-        outcomes.append(_run(desk, "summarize_day", (day, day)))
-    for outcome in outcomes:
-        for problem in outcome.problems:
-            desk.display.line(f"the language model's part failed, all else stands: {problem}")
-    return outcomes
-
-
-def _run(desk: Desk, job: str, partitions: tuple[str, str] | None = None) -> JobOutcome:
+def run_business_job(desk: Desk, job: str, partitions: tuple[str, str] | None = None) -> JobOutcome:
+    """Run a job of the code location of the business, for a range of partitions where it has any."""
     from tagging_orchestration.business.dbt import dbt_environment, ensure_manifest
 
     settings = desk.project.settings

@@ -101,7 +101,8 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
     What is up to date costs nothing: run it as often as you like. --from and --to restrict what is tagged.
     Where tagging.yaml names facts of a business, they are loaded too and its metrics, alerts and report refreshed.
     """
-    from tagging_orchestration.commands.business import enhance_business, refresh_business
+    from tagging_orchestration.commands.ai_runs import enhance_business, propose_tags
+    from tagging_orchestration.commands.business import refresh_business
     from tagging_orchestration.commands.summary import build_summary, summary_view
 
     began = time.monotonic()
@@ -117,6 +118,14 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
             _raise_on_failure(outcomes)
         else:
             desk.display.line("nothing is pending: no text was encoded and no model loaded")
+        proposed = propose_tags(desk)
+        outcomes += proposed
+        if proposed and (periods := pending_periods(desk.project, start, end)):
+            again = partition_range(desk.project, periods, start, end)
+            assert again is not None  # noqa: S101 (periods are not empty)
+            outcomes.append(tag(desk, periods, again))
+            _raise_on_failure(outcomes[-1:])
+            partitions = again
         if partitions or changed:
             desk.display.heading("Refreshing weights, relationships and metrics")
             outcomes.append(desk.runner.run_job("refresh_projections"))

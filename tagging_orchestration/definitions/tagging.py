@@ -15,6 +15,7 @@ from tagging_orchestration.defs.raw_content import raw_content
 from tagging_orchestration.defs.resources import Tagging
 from tagging_orchestration.defs.schedules import ALL_SCHEDULES
 from tagging_orchestration.defs.sensors import ALL_SENSORS
+from tagging_orchestration.defs.tag_proposals import llm_tag_proposals, propose_tags_job, propose_tags_when_due
 from tagging_orchestration.defs.tags import content_tags, generated_tags
 from tagging_orchestration.defs.vocabulary import merged_vocabulary, tag_relationships, tag_weights
 
@@ -32,10 +33,11 @@ defs = dg.Definitions(
         feedback_statistics,
         confidence_calibration,
         tag_models,
+        llm_tag_proposals,
     ],
     asset_checks=ALL_CHECKS,
-    jobs=ALL_JOBS,
-    schedules=ALL_SCHEDULES,
+    jobs=[*ALL_JOBS, propose_tags_job],
+    schedules=[*ALL_SCHEDULES, propose_tags_when_due],
     sensors=ALL_SENSORS,
     resources={"tagging": Tagging()},
     executor=job_executor(),

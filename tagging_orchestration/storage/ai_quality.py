@@ -11,6 +11,8 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
+from tagging_orchestration.core.enhancement.models import PromptLocale
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
@@ -22,7 +24,7 @@ class StoredAnswer:
     subject_id: str
     template_key: str
     template_version: str
-    template_locale: str
+    template_locale: PromptLocale
     ab_group: str
     variables: dict[str, Any]
     result: dict[str, Any]

@@ -31,17 +31,17 @@ def prompt_templates(tagging: Tagging) -> dg.MaterializeResult:
         metadata={
             "providers_added": done.providers_added,
             "providers_changed": done.providers_changed,
-            "versions_added": done.prompts.added,
+            "versions_added": len(done.prompts.inserted),
+            "held_back": list(done.prompts.held_back),
             "configs_added": done.configs_added,
             "templates": table(
-                ["key", "name", "category", "language", "group", "version", "in use"],
+                ["key", "name", "category", "language", "version", "in use"],
                 [
                     [
                         row.template_key,
                         row.template_name,
                         row.category,
                         row.locale,
-                        row.ab_group,
                         row.version,
                         "yes" if row.is_active else "no",
                     ]

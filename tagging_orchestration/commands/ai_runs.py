@@ -1,0 +1,58 @@
+"""The language model in `tagging run`: asked where AI is on. Its failure is told, and is nobody else's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tagging_orchestration.commands.business import run_business_job
+from tagging_orchestration.commands.dagster_runs import JobOutcome
+from tagging_orchestration.core.errors import TaggingError
+
+if TYPE_CHECKING:
+    from tagging_orchestration.commands.runs import Desk
+
+
+def propose_tags(desk: Desk) -> list[JobOutcome]:
+    """Ask for tags of contents that were not asked about; empty where the model is not to propose any."""
+    if not desk.project.settings.ai.tags.enabled or not _is_on(desk):
+        return []
+    desk.display.heading("Asking the language model for tags")
+    return _told(desk, [desk.runner.run_job("propose_tags")])
+
+
+def enhance_business(desk: Desk) -> list[JobOutcome]:
+    """Have alerts, insights, recommendations and the last day enhanced; empty where AI is off."""
+    from tagging_orchestration.storage.business_runs import latest_run
+
+    last = latest_run(desk.project.pool, desk.project.settings.organization_id)
+    if last is None or last.as_of is None or not _is_on(desk):
+        return []
+    desk.display.heading("Asking the language model about the business")
+    day = last.as_of.isoformat()
+    outcomes = [run_business_job(desk, "ai_enhancement_job")]
+    if outcomes[0].success:
+        outcomes.append(run_business_job(desk, "summarize_day", (day, day)))
+    return _told(desk, outcomes)
+
+
+def _is_on(desk: Desk) -> bool:
+    """Whether AI is on; where it is, no killed run keeps its place at the model."""
+    from tagging_orchestration.ai.switch import read_switch
+    from tagging_orchestration.defs.ghosts import free_places_of_ghosts
+
+    project = desk.project
+    try:
+        is_on = read_switch(project.pool, project.settings).is_on
+    except TaggingError as error:
+        desk.display.line(f"AI stays off: {error}")
+        return False
+    if is_on:
+        free_places_of_ghosts(desk.instance, project.pool)
+    return is_on
+
+
+def _told(desk: Desk, outcomes: list[JobOutcome]) -> list[JobOutcome]:
+    for outcome in outcomes:
+        for problem in outcome.problems:
+            desk.display.line(f"the language model's part failed, all else stands: {problem}")
+    return outcomes
