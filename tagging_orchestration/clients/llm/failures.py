@@ -20,7 +20,10 @@ def stopped(call: GuardedCall, where: str) -> LlmFailure | None:
     """The failure of a call that was ended from this side; None where it was not."""
     if call.stopped_by == "cancelled":
         return LlmFailure(
-            f"{where}: the call was cancelled", subtype=ErrorSubtype.CANCELLED, http_status=call.status
+            f"{where}: the call was cancelled",
+            subtype=ErrorSubtype.CANCELLED,
+            http_status=call.status,
+            sent=call.sent,
         )
     if call.stopped_by == "deadline":
         return timed_out(call, where)
