@@ -26,7 +26,7 @@ class ProposalConfig(dg.Config):
     code_version="1",
     pool="llm",
     retry_policy=TRANSIENT_RETRIES,
-    description="Tags that a language model proposes for contents, from the text, tags of similar contents and the "
+    description="Tags that a language model proposes for contents, from the text, tags of similar texts and the "
     "relevant vocabulary. Contents with new proposals become pending, and the tagger weighs them among all "
     "others. Without a model, or when it fails, the tagger's own result stands.",
 )
