@@ -126,8 +126,8 @@ def _form_faults(template: PromptTemplate) -> list[str]:
         return ["no output_schema: name the form of the answer"]
     try:
         schema = output_schema(template.output_schema)
-    except ConfigurationError as error:
-        return [str(error)]
+    except FileNotFoundError:
+        return [f"its output_schema {template.output_schema!r} is not known: see core/enhancement/schemas"]
     example = example_answer(template)
     if example is None:
         return [
