@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tagging_orchestration.core.enhancement.tag_answers import ShownContent, TagAnswerReader
     from tagging_orchestration.core.enhancement.tag_choices import TagChooser
     from tagging_orchestration.core.ports import Progress
-    from tagging_orchestration.settings import TagProposalSettings
+    from tagging_orchestration.settings import Settings
     from tagging_orchestration.storage.ai_tag_sources import Answerer
     from tagging_orchestration.wiring import Project
 
@@ -125,7 +125,7 @@ def propose_tags(
     report = ProposalReport(enabled=enabled, pending=use_proposals(pool, organization_id, enabled=enabled))
     if not enabled:
         return report
-    asker = TagAsker(project, gateway, settings.ai.tags, run_id=run_id)
+    asker = TagAsker(project, gateway, settings, run_id=run_id)
     unasked = unasked_contents(
         pool, organization_id, asker.fingerprint, limit or settings.ai.tags.max_contents, now()
     )
@@ -147,23 +147,25 @@ def preview(project: Project, gateway: LlmGateway, content: Content) -> LlmPropo
 
     A failure is a row without tags that gives the reason.
     """
-    return proposals_for(project, gateway, project.settings.ai.tags, [content], use_cache=True)[content.id]
+    return proposals_for(project, gateway, project.settings, [content], use_cache=True)[content.id]
 
 
 def proposals_for(
     project: Project,
     gateway: LlmGateway,
-    tags: TagProposalSettings,
+    settings: Settings,
     contents: Sequence[Content],
     *,
+    run_id: str | None = None,
     use_cache: bool = False,
 ) -> dict[int, LlmProposals]:
     """What the model proposes for these contents under these settings, by id; nothing is written but the log of
     calls and the cache of answers."""
-    asker = TagAsker(project, gateway, tags, use_cache=use_cache)
+    asker = TagAsker(project, gateway, settings, run_id=run_id, use_cache=use_cache)
     found: dict[int, LlmProposals] = {}
-    for start in range(0, len(contents), PROMPTS_AT_ONCE * tags.contents_per_prompt):
-        part = contents[start : start + PROMPTS_AT_ONCE * tags.contents_per_prompt]
+    size = PROMPTS_AT_ONCE * settings.ai.tags.contents_per_prompt
+    for start in range(0, len(contents), size):
+        part = contents[start : start + size]
         rows, _ = asker.ask(asker.prompts(part, frozenset()))
         found |= {row.content_id: row for row in rows}
     return found
@@ -176,7 +178,7 @@ class TagAsker:
         self,
         project: Project,
         gateway: LlmGateway,
-        tags: TagProposalSettings,
+        settings: Settings,
         *,
         run_id: str | None = None,
         use_cache: bool = True,
@@ -186,7 +188,8 @@ class TagAsker:
 
         self._project = project
         self._gateway = gateway
-        self._tags = tags
+        self._tags = tags = settings.ai.tags
+        self._tagger = settings.tagger
         self._run_id = run_id
         self._use_cache = use_cache
         self._organization_id = project.settings.organization_id
@@ -208,7 +211,7 @@ class TagAsker:
             for row in versions(self._project.pool, KEY)
             if (row.template.version == wanted if wanted else row.is_active)
         )
-        tagger = self._project.settings.tagger
+        tagger = self._tagger
         parts: dict[str, Any] = {
             "code": CODE_VERSION,
             "prompts": prompts,
@@ -334,7 +337,7 @@ class TagAsker:
     ) -> _Prompt:
         from tagging_orchestration.core.enhancement.tag_answers import TagAnswerReader
 
-        tagger = self._project.settings.tagger
+        tagger = self._tagger
         numbered = [replace(item, number=number) for number, (item, _) in enumerate(shown, start=1)]
         languages = {"content": None, "en": "English", "zh-Hant": "繁體中文", "zh-Hans": "简体中文"}
         variables = {

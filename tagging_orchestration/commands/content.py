@@ -23,10 +23,11 @@ from tagging_orchestration.core.errors import UnknownName
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tagging_orchestration.core.models import Content, Tag
+    from tagging_orchestration.core.models import Content, LlmProposals, Tag
     from tagging_orchestration.core.tagging.explanation import Explanation as Decomposition
     from tagging_orchestration.core.tagging.explanation import WhatIf, WhyNot
     from tagging_orchestration.storage.history import ContentEvent, ContentReference, Explanation, TagEvent
+    from tagging_orchestration.storage.tag_proposals import LlmHearing
     from tagging_orchestration.wiring import Project
 
 CONSIDERED = 8
@@ -42,12 +43,13 @@ WEIGHT_CHANGED = "weight_changed"
 @click.argument("text")
 @click.option("--title", default="", help="The text's title.")
 @click.option("--language", metavar="CODE", help="en, zh-Hant, zh-Hans, ...; detected when not said.")
+@click.option("--llm", "asks_llm", is_flag=True, help="Ask the language model too, whether or not it is used.")
 @json_option
 @verbose_option
-def try_text(text: str, title: str, language: str | None, as_json: bool) -> None:
+def try_text(text: str, title: str, language: str | None, asks_llm: bool, as_json: bool) -> None:
     """Show the tags a text would get now, and why.
 
-    Nothing is written. TEXT "-" reads the text from stdin.
+    Nothing is written, but the log of calls with --llm. TEXT "-" reads the text from stdin.
     """
     from tagging_orchestration.commands.reasons import why
     from tagging_orchestration.wiring import Project
@@ -56,12 +58,15 @@ def try_text(text: str, title: str, language: str | None, as_json: bool) -> None
     if not (body.strip() or title.strip()):
         raise click.UsageError("the text is empty")
     with Project() as project:
-        suggestion = project.engine.suggest(_unsaved(project.settings.organization_id, title, body, language))
+        content = _unsaved(project.settings.organization_id, title, body, language)
+        llm = _ask_llm(project, content) if asks_llm else None
+        suggestion = project.engine.suggest(content, llm)
     chosen = {assignment.name for assignment in suggestion.assignments}
     considered = [proposal for proposal in suggestion.generated.proposals if proposal.name not in chosen]
     if as_json:
         tags = suggestion.assignments
-        print_json({"language": suggestion.generated.language, "tags": tags, "considered": considered})
+        told = {"language": suggestion.generated.language, "tags": tags, "considered": considered}
+        print_json(told | {"llm": llm} if asks_llm else told)
         return
     view = table(None, "tag", "confidence", "why", right=["confidence"], wide=["why"])
     for assignment in suggestion.assignments:
@@ -71,6 +76,33 @@ def try_text(text: str, title: str, language: str | None, as_json: bool) -> None
     if considered:
         names = ", ".join(f"{proposal.name} {proposal.confidence:.2f}" for proposal in considered[:CONSIDERED])
         show(f"[dim]language {suggestion.generated.language}; also considered: {plain(names)}[/]")
+    if llm is not None:
+        show(*_llm_view(llm))
+
+
+def _ask_llm(project: Project, content: Content) -> LlmProposals:
+    from tagging_orchestration.ai.access import llm_gateway
+    from tagging_orchestration.ai.tag_proposals import preview
+
+    with llm_gateway(project) as gateway:
+        return preview(project, gateway, content)
+
+
+def _llm_view(llm: LlmProposals) -> list[RenderableType]:
+    """What the language model proposed, or why it did not."""
+    if not llm.heard:
+        return [f"  the language model was not heard: {plain(llm.reason)}; the tags above stand without it"]
+    view = table(
+        f"Proposed by {plain(llm.model or 'the language model')}", "tag", "confidence", "from", "reason",
+        right=["confidence"], wide=["reason"],
+    )  # fmt: skip
+    for item in llm.tags:
+        view.add_row(plain(item.name), plain(item.confidence), plain(item.quote), plain(item.reason))
+    told: list[RenderableType] = ["", view if llm.tags else "  the language model proposed nothing"]
+    if llm.refused:
+        refused = ", ".join(f"{count} {why}" for why, count in sorted(llm.refused.items()))
+        told.append(f"[dim]  refused: {plain(refused)}[/]")
+    return told
 
 
 def _unsaved(organization_id: str, title: str, body: str, language: str | None) -> Content:
@@ -233,6 +265,7 @@ def explain(content: str, tag: str, as_json: bool) -> None:
         neighbours = _neighbour_names(project, explanation)
         obstacle = _obstacle(project, found.id, named.id) if explanation.confidence is None else None
         changes = _changes(project, explanation)
+        heard = _hearing(project, found.id)
     if as_json:
         print_json(
             {
@@ -242,11 +275,14 @@ def explain(content: str, tag: str, as_json: bool) -> None:
                 "confidence": decomposition,
                 "why_not": obstacle,
                 "what_if": changes,
+                "language_model": heard,
             }
         )
         return
     _heading(found)
     show(*_explanation_view(explanation, decomposition, neighbours, obstacle, changes))
+    if heard is not None:
+        show("", f"  {plain(_heard(heard))}")
     if explanation.events:
         show("", _assignment_events(explanation.events))
 
@@ -351,6 +387,24 @@ def _changes(project: Project, explanation: Explanation) -> list[WhatIf]:
         return []
     threshold = project.engine.threshold(project.settings.organization_id)
     return what_if(proposals_from([explanation.proposal])[0], threshold)
+
+
+def _hearing(project: Project, content_id: int) -> LlmHearing | None:
+    """Whether the language model was heard on the content, where it is a generator of tags."""
+    from tagging_orchestration.storage.tag_proposals import hearing
+    from tagging_orchestration.wiring import proposes_tags
+
+    return hearing(project.pool, content_id) if proposes_tags(project.settings) else None
+
+
+def _heard(heard: LlmHearing) -> str:
+    """The same in a sentence."""
+    if heard.reason:
+        again = f"; asked again after {moment(heard.retry_at)}" if heard.retry_at else ""
+        return f"the language model was not heard: {heard.reason} ({moment(heard.created_at)}{again})"
+    if not heard.current:
+        return "the language model was heard on an earlier text only; it will be asked about this one"
+    return f"the language model {heard.model or ''} proposed {heard.tags} tags ({moment(heard.created_at)})"
 
 
 def _neighbour_names(project: Project, explanation: Explanation) -> dict[int, str]:

@@ -25,7 +25,13 @@ FIGURES = (
     ("tags a content", "tags_per_content"),
     ("CPU seconds per 1,000 texts", "seconds_per_1000"),
     ("events it would write", "events"),
+    ("model tokens per 1,000 texts", "tokens_per_1000"),
+    ("model USD per 1,000 texts", "usd_per_1000"),
+    ("texts the model gave no answer about", "unheard"),
 )
+
+# Shown where a side asked a language model.
+ONLY_WITH_A_MODEL = ("tokens_per_1000", "usd_per_1000", "unheard")
 
 
 @click.group
@@ -43,16 +49,20 @@ def experiment() -> None:
 def run(file: Path | None, assignments: tuple[str, ...], name: str | None, sample: int, as_json: bool) -> None:
     """Tag a sample under the settings of FILE and under the present ones, and compare.
 
-    FILE holds settings as tagging.yaml does: sections tagger and embedding, rules_file, ranker_file. People's tags
-    and feedback say who is right. No content, tag or event is written.
+    FILE holds settings as tagging.yaml does: sections tagger and embedding, rules_file, ranker_file, ai.tags (the
+    language model as a generator) and ai.providers. People's tags and feedback say who is right. No content, tag
+    or event is written.
     """
+    from tagging_orchestration.ai.tag_experiments import proposer
     from tagging_orchestration.experiments import run_experiment
     from tagging_orchestration.wiring import Project
 
     overrides = _overrides(file, assignments)
     with Project() as project:
         told = name or (file.stem if file and not assignments else ", ".join(_flat(overrides)))
-        done = run_experiment(project, overrides, name=told, sample=sample, context=_context(project))
+        done = run_experiment(
+            project, overrides, name=told, sample=sample, context=_context(project), propose=proposer(project)
+        )
     _show(done, as_json)
 
 
@@ -126,22 +136,21 @@ def _overrides(file: Path | None, assignments: tuple[str, ...]) -> dict[str, Any
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise click.UsageError(f"--set {assignment}: write KEY=VALUE, as in tagger.min_confidence=0.2")
-        section, dot, name = key.strip().partition(".")
-        said = yaml.safe_load(value)
-        if dot:
-            overrides[section] = {**(overrides.get(section) or {}), name: said}
-        else:
-            overrides[section] = said
+        *sections, name = key.strip().split(".")
+        block = overrides
+        for section in sections:
+            block[section] = dict(block.get(section) or {})
+            block = block[section]
+        block[name] = yaml.safe_load(value)
     return overrides
 
 
 def _flat(overrides: Mapping[str, Any]) -> list[str]:
     """Settings one a line, as `--set` takes them."""
-    return [
-        f"{key}.{name}={inner}" if name else f"{key}={inner}"
-        for key, value in overrides.items()
-        for name, inner in (value.items() if isinstance(value, Mapping) else [("", value)])
-    ]
+    flat: list[str] = []
+    for key, value in overrides.items():
+        flat += [f"{key}.{line}" for line in _flat(value)] if isinstance(value, Mapping) else [f"{key}={value}"]
+    return flat
 
 
 def _show(done: Experiment, as_json: bool) -> None:
@@ -153,7 +162,9 @@ def _show(done: Experiment, as_json: bool) -> None:
          f"{report['judged_contents']:,} of them judged by people[/]")  # fmt: skip
     view = table(None, "", "now", "candidate", right=["now", "candidate"])
     for said, key in FIGURES:
-        cells = [report[side][key] for side in ("current", "candidate")]
+        cells = [report[side].get(key) for side in ("current", "candidate")]
+        if key in ONLY_WITH_A_MODEL and not any(cells):
+            continue
         view.add_row(said, *(plain(cell) if cell is not None else "?" for cell in cells))
     show(view, f"  both agree on {share(report['agreement'])} of the tags")
     if report["differences"]:

@@ -39,11 +39,15 @@ class Side:
     """What one configuration proposes, by content and normal form, and what that cost.
 
     `seconds` is CPU time per 1,000 contents; `events` are the changes of assignments that publishing would write.
+    `tokens` and `usd` are what a language model took for all of them, `unheard` contents it gave no answer about.
     """
 
     proposals: Mapping[int, Mapping[str, Judged]]
     seconds: float
     events: int
+    tokens: int = 0
+    usd: float = 0.0
+    unheard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ class Score:
     tags_per_content: float
     seconds_per_1000: float
     events: int
+    tokens_per_1000: float = 0.0
+    usd_per_1000: float = 0.0
+    unheard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,9 @@ def _score(side: Side, gold: Mapping[int, Gold]) -> Score:
         assigned / len(side.proposals) if side.proposals else 0.0,
         side.seconds,
         side.events,
+        1000 * side.tokens / len(side.proposals) if side.proposals else 0.0,
+        round(1000 * side.usd / len(side.proposals), 6) if side.proposals else 0.0,
+        side.unheard,
     )
 
 

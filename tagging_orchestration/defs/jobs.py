@@ -107,11 +107,17 @@ class ExperimentConfig(dg.Config):
 @retry_only_transient()
 def compare_configurations(context: dg.OpExecutionContext, config: ExperimentConfig, tagging: Tagging) -> int:
     """Run an experiment and show what it found; returns its id."""
+    from tagging_orchestration.ai.tag_experiments import proposer
     from tagging_orchestration.experiments import run_experiment
 
     change = tagging.context(context, "experiment")
     done = run_experiment(
-        tagging.project, config.overrides, name=config.name, sample=config.sample, context=change
+        tagging.project,
+        config.overrides,
+        name=config.name,
+        sample=config.sample,
+        context=change,
+        propose=proposer(tagging.project, run_id=context.run_id),
     )
     report = done.report
     figures = [[key, report["current"][key], report["candidate"][key]] for key in report["current"]]
