@@ -99,7 +99,7 @@ def _value(entries: Sequence[str], part: Mapping[str, Any]) -> Any:
             items[-1] += f" {entry.strip()}"
         else:
             items.append(entry.strip())
-    return items if len(items) > 1 else items[0]
+    return items
 
 
 def _sections(lines: Sequence[str], form: Form) -> dict[str, list[str]]:

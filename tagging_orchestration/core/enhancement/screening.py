@@ -17,8 +17,8 @@ CANNED_SUMMARY = "系統偵測到需關注的指標異常"
 """What the first design put where an analysis failed; it says nothing and is never shown as AI's."""
 
 _ADDRESS = re.compile(
-    r"(?:[a-z][a-z0-9+.-]{1,20}:\s*/\s*/|(?<![a-z0-9])www\d?\.[a-z0-9-]+\.|\b(?:javascript|vbscript|data|mailto|tel|file)\s*:\s*[^\s，。]"
-    r"|(?<![\w.])/{2}[a-z0-9-]+\.[a-z]{2,})",
+    r"[a-z][a-z0-9+.-]{1,20}:\s*/\s*/|(?<![a-z0-9])www\d?\.[a-z0-9-]+\.|(?<![\w.])/{2}[a-z0-9-]+\.[a-z]{2,}"
+    r"|\b(?:javascript|vbscript|mailto)\s*:\s*\S|\bdata\s*:\s*(?:[a-z]+/[a-z]|;|,)|\btel:\+?\d",
     re.IGNORECASE,
 )
 _DOMAIN_ENDS = (
@@ -142,7 +142,7 @@ def wrong_language(texts: Sequence[str], locale: str) -> str | None:
         return "other"
     if not locale.startswith("zh"):
         return "zh" if han >= 4 and han > words else None
-    if words >= 4 and words > han:
+    if words >= 4 and words > han * 2:
         return "en"
     simplified = sum(
         _in(character, "gb2312") and not _in(character, "big5") for character in text if character > "~"

@@ -16,6 +16,7 @@ from typing import Any
 from tagging_orchestration.core.enhancement.citations import references_inside
 from tagging_orchestration.core.enhancement.forms import USUAL_LIMIT, Form, enum_words, key_form
 from tagging_orchestration.core.enhancement.parsing import clean_text
+from tagging_orchestration.core.tagging.scripts import has_han
 
 _MARKER = re.compile(
     r"^\s*(?:[-*•●▪◦·‧–—]\s+|[-•●▪◦·‧]\s*(?=[^\d\s])|\(?\d{1,2}[.)、）:：]\s*(?!\d)|（\d{1,2}）\s*"
@@ -50,7 +51,7 @@ _NOTHING = frozenset(
         "字串",
     ]
 )
-_PLACEHOLDER = re.compile(r"^(?:<[^<>]{1,60}>|\[[^\[\]]{1,60}\]|\{[^{}]{1,60}\}|[\W_]*)$")
+_PLACEHOLDER = re.compile(r"^(?:<[\w .-]{1,60}>|\[[\w .-]{1,60}\]|\{[\w .-]{1,60}\}|[\W_]*)$")
 _SENTENCE_ENDS = "。！？!?；;"
 _CLAUSE_ENDS = "，、,：:"
 _REFERENCE_KEYS = frozenset(
@@ -304,7 +305,7 @@ class Shaping:
 
     def _limited(self, text: str, path: str) -> str:
         chinese, english = self.form.limits.get(path, USUAL_LIMIT)
-        limit = chinese if self.locale.startswith("zh") else english
+        limit = chinese if self.locale.startswith("zh") and has_han(text) else english
         if len(text) <= limit:
             return text
         self.flag(f"shortened: {path}")
