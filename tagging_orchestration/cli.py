@@ -136,7 +136,7 @@ main.section(
     tag_file.tag_file,
 )
 main.section("Business", alerts.alerts, metrics.metrics, report.report, dbt.dbt)
-main.section("AI", ai.ai, prompts.prompts, dev_llm.dev_llm)
+main.section("AI", ai.ai, enhancements.enhancements, prompts.prompts, dev_llm.dev_llm)
 main.section("Learn", feedback.feedback, feedback.review, models.models, experiment.experiment)
 main.section("Care", status.status, doctor.doctor, db, reset)
 
