@@ -244,7 +244,7 @@ def test_measured_scores_replace_stated_ones_step_by_step(seeded: ConnectionPool
         seeded,
         "UPDATE ai_system_config SET system_settings = '{\"enhancement_timeout_ms\": 10000}', ai_enabled = true",
     )
-    call = {"provider": "local", "model": "phi4-mini:latest", "response_time_ms": 10_000, "schema_valid": True}
+    call: dict[str, Any] = {"model": "phi4-mini:latest", "response_time_ms": 10_000, "schema_valid": True}
     for _ in range(29):
         log_call(seeded, **call)
     (row,) = best(seeded, "alert_enhancement")
@@ -256,13 +256,14 @@ def test_measured_scores_replace_stated_ones_step_by_step(seeded: ConnectionPool
     assert float(row["quality_score"]) == pytest.approx(0.75 + 0.231 * 0.25, abs=0.001)
     assert "30 calls measured" in row["reason"]
     # Another template's calls, those of another model, cancelled ones and old ones say nothing about this.
-    for other in (
+    others: tuple[dict[str, Any], ...] = (
         {"template_key": "custom_analysis"},
         {"model": "qwen3"},
         {"error_subtype": "cancelled"},
         {"called": False, "cache_status": "hit"},
         {"created_at": datetime.now(UTC) - timedelta(days=8)},
-    ):
+    )
+    for other in others:
         log_call(seeded, **(call | other))
     assert best(seeded, "alert_enhancement")[0]["performance_score"] == row["performance_score"]
 
