@@ -264,7 +264,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _alert_variables(subject: AlertSubject, locale: Locale) -> dict[str, Any]:
     context = subject.business_context
-    trigger = context.get("triggering_metrics", {})
+    trigger = context.get("triggering_metrics") or {}
     expected = trigger.get("expected_value")
     threshold: float | str | None = subject.threshold_value
     if threshold is None and expected is not None:
