@@ -55,7 +55,8 @@ def _names(candidates: Any) -> list[str]:
         if isinstance(one, Mapping):
             one = next((one[key] for key in _NAMES if isinstance(one.get(key), str)), None)
         if isinstance(one, str) and one.strip():
-            names.append(one.strip())
+            # A description may follow a name.
+            names.append(one.partition(": ")[0].strip())
     return names
 
 

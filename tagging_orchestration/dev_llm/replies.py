@@ -26,7 +26,7 @@ _REFERENCE = re.compile(
     re.M,
 )
 _TITLE = re.compile(
-    r'^[ \t]*(?:[-*•]|\d+[.)])[ \t]+(?:id: [^;\n]+; )?title: ([^;\n]+)|"title": "((?:[^"\\]|\\.)*)"', re.M
+    r'^[ \t]*(?:[-*•]|\d+[.)])[ \t]+(?:(?:id|ref): [^;\n]+; )?title: ([^;\n]+)|"title": "((?:[^"\\]|\\.)*)"', re.M
 )
 _WIDE = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
 _LATIN = re.compile(r"[A-Za-z]+")
@@ -242,7 +242,8 @@ class _Builder:
             return [item.ref for item in self._shown[: max(1, low)]]
         wanted = min(max(low, 1 if depth > 6 else 3), high)
         if "title" in items.get("properties", {}):
-            wanted = min(max(low, len(self._titles())), high) if self._titles() else max(low, 1)
+            most = int(schema.get("maxItems", len(self._titles())))
+            wanted = min(max(low, len(self._titles())), most) if self._titles() else max(low, 1)
         if choices := items.get("enum"):
             return list(choices[: max(low, min(3, high))])
         keys = items.get("properties", {})
@@ -279,10 +280,10 @@ class _Builder:
         return self._shown[position % len(self._shown)] if self._shown else None
 
     def _titles(self) -> list[str]:
-        found = []
-        for line, quoted in _TITLE.findall(self._prompt):
-            found.append(json.loads(f'"{quoted}"') if quoted else line.strip())
-        return list(dict.fromkeys(found))
+        found = _TITLE.findall(self._prompt)
+        # Lists are what is to be ordered; documents beside them may hold titles of other things.
+        lines = [line.strip() for line, _ in found if line]
+        return list(dict.fromkeys(lines or [json.loads(f'"{quoted}"') for _, quoted in found]))
 
     def _chosen(self, choices: list[Any], name: str, position: int) -> Any:
         """A middle level where there are levels, else one after the other."""
@@ -330,6 +331,10 @@ class _Builder:
         if "{label}" in template and claim is None:
             topic = "bare"
         sentence = _sentence(self._locale, topic, claim.label if claim else "")
+        # With little evidence the same piece serves several claims, which differ all the same.
+        turn = (len(self._claims) - 1) // len(self._shown) if self._claims and self._shown else 0
+        if turn and "{label}" in template:
+            sentence = f"{sentence} ({turn + 1})"
         return _fitted(sentence, schema, position)
 
 
