@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def proposer(project: Project, run_id: str | None = None) -> Proposer:
-    """What `run_experiment` asks. Answers never come from the cache, so that their cost is the true one. Nothing is
+    """What `run_experiment` asks. Answers never come from the cache, so that the cost is the true one. Nothing is
     written but the log of calls. A model stated in ai.providers is used though the tables say another one."""
 
     def propose(settings: Settings, contents: Sequence[Content]) -> Mapping[int, LlmProposals]:
