@@ -64,7 +64,7 @@ class Envelope:
         return head | {
             "aiAnalysis": analysis,
             "generatedAt": answer.generated_at.astimezone(UTC).isoformat() if answer.generated_at else None,
-            "processingTimeMs": answer.processing_time_ms,
+            "processingTimeMs": max(1, answer.processing_time_ms),
             "metadata": {
                 "promptUsed": answer.template_key,
                 "promptVersion": answer.template_version,

@@ -211,7 +211,11 @@ def _sample_evidence(samples: Iterable[SampleText]) -> list[EvidenceItem]:
 
 def _row_evidence(rows: Iterable[Mapping[str, Any]], locale: Locale) -> list[EvidenceItem]:
     return [
-        EvidenceItem(f"row:{row['table']}/{row['id']}", _why(row, locale)) for row in list(rows)[: _SIZES[0][1]]
+        EvidenceItem(
+            f"row:{row['table']}/{row['id']}",
+            f"{row['table'].partition('.')[2]} {row['id']}: {_why(row, locale)}",
+        )
+        for row in list(rows)[: _SIZES[0][1]]
     ]
 
 
