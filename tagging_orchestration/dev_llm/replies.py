@@ -240,7 +240,7 @@ class _Builder:
             return self._cited(items)
         if name in _REFERENCE_NAMES and not items.get("enum"):
             return [item.ref for item in self._shown[: max(1, low)]]
-        wanted = min(max(low, 1 if depth > 6 else 3), high)
+        wanted = min(max(low, 3 if depth < 3 else 1 if depth < 6 else 0), high)
         if "title" in items.get("properties", {}):
             most = int(schema.get("maxItems", len(self._titles())))
             wanted = min(max(low, len(self._titles())), most) if self._titles() else max(low, 1)
@@ -334,7 +334,7 @@ class _Builder:
         # With little evidence the same piece serves several claims, which differ all the same.
         turn = (len(self._claims) - 1) // len(self._shown) if self._claims and self._shown else 0
         if turn and "{label}" in template:
-            sentence = f"{sentence} ({turn + 1})"
+            sentence = f"{sentence} ({chr(ord("a") + turn % 26)})"
         return _fitted(sentence, schema, position)
 
 
