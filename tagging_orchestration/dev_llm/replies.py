@@ -10,7 +10,10 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Any, Literal
+
+from jsonschema import Draft202012Validator
 
 from tagging_orchestration.dev_llm.canned_tags import canned_tags, shown_contents
 
@@ -143,7 +146,7 @@ def _short(label: str) -> str:
     if len(label) <= MAX_LABEL:
         return label
     cut = label[:MAX_LABEL]
-    breaks = [match.start() for match in re.finditer(r"[\s，、；：。,;:(（]", cut)]
+    breaks = [match.start() for match in re.finditer(r"[\s，、；。(（]", cut)]
     return cut[: breaks[-1]].rstrip("，、；：。,;:(（ ") if breaks else re.sub(r"[\d.,%]+$", "", cut)
 
 
@@ -154,15 +157,28 @@ def _sentence(locale: Locale, topic: str, label: str) -> str:
 class _Builder:
     """Makes one instance of a schema."""
 
-    def __init__(self, schema: Mapping[str, Any], locale: Locale, shown: list[Reference], prompt: str) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        locale: Locale,
+        shown: list[Reference],
+        prompt: str,
+        *,
+        plain: bool = False,
+    ) -> None:
         self._schema = schema
+        self._plain = plain
         self._locale: Locale = locale
         self._shown = shown
         self._prompt = prompt
         self._claims: list[Reference | None] = []
 
     def answer(self) -> Any:
-        return self._tags() or self._build(self._schema, "", 0)
+        """An instance that reads like an answer; where the schema does not allow that, one that is but valid."""
+        made = self._tags() or self._build(self._schema, "", 0)
+        if self._plain or Draft202012Validator(self._schema).is_valid(made):
+            return made
+        return _Builder(self._schema, self._locale, [], self._prompt, plain=True).answer()
 
     def _tags(self) -> dict[str, Any] | None:
         """The answer to a question for tags of several contents; None to any other."""
@@ -236,6 +252,8 @@ class _Builder:
         items = self._resolved(schema.get("items", {}))
         low = int(schema.get("minItems", 0))
         high = int(schema.get("maxItems", max(low, 3)))
+        if self._plain:
+            return [self._build(items, name, position, depth + 1) for position in range(low)]
         if name in _CITATIONS:
             return self._cited(items)
         if name in _REFERENCE_NAMES and not items.get("enum"):
@@ -319,6 +337,8 @@ class _Builder:
         return int(wanted) if whole else float(wanted)
 
     def _text(self, schema: Mapping[str, Any], name: str, position: int) -> str:
+        if self._plain:
+            return _fitted(_sentence(self._locale, "bare", ""), schema, position)
         if name in _REFERENCE_NAMES:
             reference = self._claims[-1] if self._claims else self._reference(position)
             return reference.ref if reference else ""
@@ -334,7 +354,7 @@ class _Builder:
         # With little evidence the same piece serves several claims, which differ all the same.
         turn = (len(self._claims) - 1) // len(self._shown) if self._claims and self._shown else 0
         if turn and "{label}" in template:
-            sentence = f"{sentence} ({chr(ord("a") + turn % 26)})"
+            sentence = f"{sentence} ({ascii_lowercase[turn % 26]})"
         return _fitted(sentence, schema, position)
 
 
