@@ -223,6 +223,9 @@ class LlmGateway:
             refresher, clients = self._refresher, list(self._clients.values())
             self._refresher = None
             self._clients.clear()
+            turns = list(self._turns.values())
+        for queue in turns:
+            queue.close()
         if refresher is not None:
             refresher.shutdown(wait=True, cancel_futures=True)
         for client in clients:
@@ -344,7 +347,7 @@ class LlmGateway:
     def _choices(self, question: _Question) -> list[ProviderChoice]:
         """Who may be asked. Questions that come at the same moment share one look."""
         ask = question.ask
-        return self._together(
+        choices = self._together(
             ("choices", ask.template.template_key, ask.preferred_provider_id, question.settings.strategy),
             lambda: ai_providers.rank_choices(
                 self._pool,
@@ -355,6 +358,14 @@ class LlmGateway:
                 question.control.limits(),
             ),
         )[0]
+        if ask.model is None:
+            return choices
+        # Asked for by name: this model of this provider, and no other.
+        return [
+            replace(choice, model=ask.model)
+            for choice in choices
+            if choice.provider.id == ask.preferred_provider_id
+        ]
 
     def _call(self, question: _Question, choice: ProviderChoice) -> _Call:
         """The call of a question to a provider. Raises ConfigurationError for wrong parameters of its config."""
@@ -434,8 +445,6 @@ class LlmGateway:
 
     def _once(self, question: _Question, call: _Call, accept_stale: bool) -> Answer | LlmFailure:
         """Make the call, unless another process is making it or has just made it."""
-        if answer := self._from_cache(question, call, accept_stale):
-            return answer
         waited = 0.0
         while True:
             outcome = self._when_its_turn(question, call)
@@ -473,8 +482,10 @@ class LlmGateway:
     def _when_its_turn(self, question: _Question, call: _Call) -> Any:
         """Claim the call when it is its turn, and make it. None where another process holds the claim."""
         with self._lock:
+            if self._closing.is_set():
+                return _cancelled()
             turns = self._turns.setdefault(call.provider.id, Turns())
-        with turns.turn(call.provider.max_concurrency, question.priority, self._closing) as ready:
+        with turns.turn(call.provider.max_concurrency, question.priority) as ready:
             if not ready:
                 return _cancelled()
             claimed = ai_enhancements.claim(self._pool, self._claim(question, call), self._now(), question.lease)

@@ -16,7 +16,7 @@ from tagging_orchestration.core.enhancement.variables import stored_evidence
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.storage.ai_prompts import load_version
 from tagging_orchestration.storage.ai_providers import load_provider
-from tagging_orchestration.storage.ai_results import Enhancement, find_enhancement
+from tagging_orchestration.storage.ai_results import REPLAY, Enhancement, find_enhancement
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
@@ -74,8 +74,8 @@ def replay(
 ) -> Replay:
     """Ask a stored question again, by another version of its prompt, another provider or another model.
 
-    The stored answer stays as it is, and the new one is not kept: the call counts against the limits and stands in
-    the log, past the cache. A dry run calls nothing and compares the prompts only. Raises UnknownName for an
+    The stored answer stays as it is, and the new one is never shown in its place: the call counts against the
+    limits and stands in the log, past the cache, and its answer is listed as a replay. A dry run calls nothing and compares the prompts only. Raises UnknownName for an
     enhancement, version or provider that does not exist, ConfigurationError for an answer that is none.
     """
     stored = rerender(pool, organization, enhancement_id)
@@ -88,7 +88,8 @@ def replay(
     if not dry_run:
         # A model belongs to a provider: without another one, the stored answer's.
         preferred = load_provider(pool, provider or enhancement.provider_name).id
-        answer = gateway.ask(_question(enhancement, template, preferred, model))
+        wanted = model or (None if provider else enhancement.model)
+        answer = gateway.ask(_question(enhancement, template, preferred, wanted))
     return Replay(
         stored=stored,
         template=template,
@@ -130,7 +131,7 @@ def _question(stored: Enhancement, template: PromptTemplate, preferred: UUID, mo
         evidence=evidence,
         subject_type=stored.subject_type,
         subject_id=stored.subject_id,
-        enhancement_type=stored.enhancement_type,
+        enhancement_type=REPLAY,
         check=answer_check(template, stored.variables, evidence, {"titles": titles} if titles else {}),
         severity=stored.severity,
         organization_id=stored.organization_id,

@@ -24,6 +24,9 @@ from tagging_orchestration.storage.connection import transaction
 EVERYBODY = ""
 """The user name whose settings are everybody's."""
 
+REPLAY = "replay"
+"""The kind of an answer that was asked for to be compared; it is never shown in a report."""
+
 RESULT_HOURS = 24
 EXCERPT_CHARACTERS = 160
 
@@ -111,7 +114,7 @@ def newest_results(
         FROM ai.ai_enhancements AS e
         WHERE
             e.organization_id = %(organization)s AND e.subject_type = %(type)s AND e.status = 'success'
-            AND (%(ids)s::text[] IS NULL OR e.subject_id = ANY (%(ids)s::text[]))
+            AND e.enhancement_type <> %(replay)s AND (%(ids)s::text[] IS NULL OR e.subject_id = ANY (%(ids)s::text[]))
             AND e.created_at > clock_timestamp() - make_interval(hours => %(hours)s)
             AND e.expires_at > clock_timestamp()
         ORDER BY e.subject_id, e.created_at DESC
@@ -123,6 +126,7 @@ def newest_results(
         type=subject_type,
         ids=None if subject_ids is None else list(subject_ids),
         hours=RESULT_HOURS,
+        replay=REPLAY,
     )
     return {row.subject_id: row for row in found}
 
@@ -142,6 +146,7 @@ def subject_statuses(
                     WHERE
                         e.organization_id = %(organization)s AND e.subject_type = %(type)s AND e.subject_id = s.id
                         AND e.status = 'success' AND e.expires_at > clock_timestamp()
+                        AND e.enhancement_type <> %(replay)s
                         AND e.created_at > clock_timestamp() - make_interval(hours => %(hours)s)
                 ) THEN 'success'
                 WHEN EXISTS (
@@ -149,12 +154,13 @@ def subject_statuses(
                     WHERE
                         e.organization_id = %(organization)s AND e.subject_type = %(type)s AND e.subject_id = s.id
                         AND e.status = 'loading' AND e.expires_at > clock_timestamp()
+                        AND e.enhancement_type <> %(replay)s
                 ) THEN 'loading'
                 WHEN EXISTS (
                     SELECT FROM ai.ai_usage_logs AS u
                     WHERE
                         u.organization_id = %(organization)s AND u.subject_type = %(type)s AND u.subject_id = s.id
-                        AND u.status <> 'success'
+                        AND u.status <> 'success' AND u.enhancement_type <> %(replay)s
                         AND u.created_at > clock_timestamp() - make_interval(hours => %(hours)s)
                 ) THEN 'error'
             END AS status
@@ -163,7 +169,13 @@ def subject_statuses(
     with transaction(pool) as connection:
         rows = connection.execute(
             query,
-            {"organization": organization, "type": subject_type, "ids": list(subject_ids), "hours": RESULT_HOURS},
+            {
+                "organization": organization,
+                "type": subject_type,
+                "ids": list(subject_ids),
+                "hours": RESULT_HOURS,
+                "replay": REPLAY,
+            },
         ).fetchall()
     return {id: cast(Status, status) for id, status in rows if status}
 
