@@ -75,8 +75,9 @@ def replay(
     """Ask a stored question again, by another version of its prompt, another provider or another model.
 
     The stored answer stays as it is, and the new one is never shown in its place: the call counts against the
-    limits and stands in the log, past the cache, and its answer is listed as a replay. A dry run calls nothing and compares the prompts only. Raises UnknownName for an
-    enhancement, version or provider that does not exist, ConfigurationError for an answer that is none.
+    limits and stands in the log, past the cache, and its answer is listed as a replay. A dry run calls nothing and
+    compares the prompts only. Raises UnknownName for an enhancement, version or provider that does not exist,
+    ConfigurationError for an answer that is none.
     """
     stored = rerender(pool, organization, enhancement_id)
     enhancement = stored.enhancement

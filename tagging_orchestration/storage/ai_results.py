@@ -114,7 +114,8 @@ def newest_results(
         FROM ai.ai_enhancements AS e
         WHERE
             e.organization_id = %(organization)s AND e.subject_type = %(type)s AND e.status = 'success'
-            AND e.enhancement_type <> %(replay)s AND (%(ids)s::text[] IS NULL OR e.subject_id = ANY (%(ids)s::text[]))
+            AND e.enhancement_type <> %(replay)s
+            AND (%(ids)s::text[] IS NULL OR e.subject_id = ANY (%(ids)s::text[]))
             AND e.created_at > clock_timestamp() - make_interval(hours => %(hours)s)
             AND e.expires_at > clock_timestamp()
         ORDER BY e.subject_id, e.created_at DESC
