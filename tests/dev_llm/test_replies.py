@@ -88,7 +88,7 @@ def test_tags_are_chosen_from_the_candidates_and_quoted_word_for_word():
             "number": 1,
             "title": "退貨",
             "text": "尺寸不合，退款卻很慢。",
-            "tags": ["退款: 退回的款項", "尺寸", "物流"],
+            "tags": ["退款: 退錢", "尺寸", "物流"],
         },
         {"number": 2, "title": "Lamp", "text": "The lamp broke.", "tags": ["furniture"], "similar": []},
         {"number": 3, "title": "無", "text": "……", "tags": []},
@@ -104,9 +104,7 @@ def test_tags_are_chosen_from_the_candidates_and_quoted_word_for_word():
 
 
 def test_references_are_read_once_in_order_with_labels():
-    prompt = (
-        "- tag:12 — colour\n* `metric:daily_revenue` — revenue\n- tag:12 — colour\nalert:now is no line of them"
-    )
+    prompt = "- tag:12 — colour\n* `metric:daily_revenue` — revenue\n- tag:12 — colour\nalert:now is no such line"
     assert [(item.ref, item.label) for item in references_in(prompt)] == [
         ("tag:12", "colour"),
         ("metric:daily_revenue", "revenue"),
@@ -170,7 +168,7 @@ def arrays(parts: st.SearchStrategy) -> st.SearchStrategy:
 SCHEMAS_OF_ALL_KINDS = st.recursive(LEAVES, lambda parts: objects(parts) | arrays(parts), max_leaves=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(objects(SCHEMAS_OF_ALL_KINDS), st.booleans())
 def test_an_instance_of_any_schema(schema, with_evidence):
     document = json.loads(canned_answer(schema, "", prompt_of("en") if with_evidence else "hello"))

@@ -7,6 +7,7 @@ import json
 import math
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import jsonschema
@@ -395,7 +396,7 @@ def test_29_a_server_with_few_places_lets_the_others_wait():
 
 
 def test_30_embeddings_keep_order_and_length_one(server):
-    def embed(**body: object) -> list[list[float]]:
+    def embed(**body: Any) -> list[list[float]]:
         return raw(server.base_url, "/api/embed", model="all-minilm", **body).json()["embeddings"]
 
     first, second = embed(input=["red", "blue"])

@@ -1,4 +1,4 @@
-"""What the Ollama client does beside the wire contract: what it sends, what it keeps to itself, how it is ended."""
+"""What the Ollama client does beside the wire contract: what it sends, what it keeps to itself, how it ends."""
 
 from __future__ import annotations
 
