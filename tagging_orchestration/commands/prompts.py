@@ -147,10 +147,12 @@ def render_prompt(
     with Project() as project:
         template = _one(_known(project, key), key, lang or _locale(project), version, group)
         if alert:
-            given = _alert_variables(project, alert, template)
+            given = _masked(project, _alert_variables(project, alert, template), template)
+        elif variables:
+            given = _masked(project, _read_variables(variables), template)
         else:
-            given = _read_variables(variables) if variables else example_variables(template)
-        rendered = render(template, _masked(project, given, template), project.settings.business.timezone)
+            given = example_variables(template)
+        rendered = render(template, given, project.settings.business.timezone)
     _print_rendered(rendered, as_json)
 
 
@@ -291,6 +293,8 @@ def _alert_variables(project: Project, name: str, template: PromptTemplate) -> d
     """The variables of an alert. Raises UnknownName when there is no such alert."""
     from tagging_orchestration.core.enhancement.variables import (
         build_prompt_variables,
+        citable,
+        evidence_of,
         report_locale,
         used_variables,
     )
@@ -300,18 +304,18 @@ def _alert_variables(project: Project, name: str, template: PromptTemplate) -> d
     organization = project.settings.organization_id
     alert = find_alert(project.pool, organization, name)
     (subject,) = read_alerts(project.pool, organization, ids=[alert.id])
+    locale = report_locale(template.locale)
     business = read_business(project.pool, organization)
-    return used_variables(template, build_prompt_variables(subject, business, report_locale(template.locale)))
+    variables = used_variables(template, build_prompt_variables(subject, business, locale))
+    return variables | {"evidence": citable(evidence_of(subject, variables, locale))}
 
 
 def _masked(project: Project, variables: dict[str, Any], template: PromptTemplate) -> dict[str, Any]:
-    from tagging_orchestration.clients.pii import PresidioMasker
     from tagging_orchestration.core.enhancement.masking import mask_document
     from tagging_orchestration.core.enhancement.prompts import normalise_variables
 
     plain_variables = normalise_variables(variables, project.settings.business.timezone)
-    masker = PresidioMasker(project.settings.ai.person_names_model)
-    return mask_document(plain_variables, masker, "zh" if template.locale == "zh-TW" else "en")
+    return mask_document(plain_variables, project.masker, "zh" if template.locale == "zh-TW" else "en")
 
 
 def _read_variables(file: Path) -> dict[str, Any]:
