@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from pathlib import Path
 
 import httpx
 import pytest
@@ -376,3 +377,9 @@ def test_ten_thousand_requests_are_counted(server):
     connection.close()
     assert len(server.requests) == 10_000
     assert server.disconnects == 0
+
+
+def test_the_page_lists_every_behaviour():
+    page = (Path(__file__).parents[2] / "docs" / "dev-llm.md").read_text(encoding="utf-8")
+    for fault in Fault:
+        assert f"| {fault.number} | `{fault.value}` | {fault.description} |" in page

@@ -269,3 +269,14 @@ def test_a_local_provider_needs_no_key(server):
 )
 def test_strict_schemas(schema, strict):
     assert is_strict(schema) is strict
+
+
+def test_a_cloud_provider_is_asked_through_the_proxy_of_the_environment(server, monkeypatch):
+    monkeypatch.setenv(VARIABLE, KEY)
+    monkeypatch.setenv("http_proxy", server.base_url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    for kind, asked in (("hybrid", 0), ("cloud", 1)):
+        provider = a_provider("openai", "http://llm.example.invalid/v1", provider_type=kind)
+        failure_of(lambda provider=provider: make_client(provider).complete(a_request()))
+        assert len(server.requests) == asked, kind
