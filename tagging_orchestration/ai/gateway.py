@@ -38,6 +38,7 @@ from tagging_orchestration.core.enhancement.limits import (
     prompt_bound,
     reply_spend,
 )
+from tagging_orchestration.core.enhancement.injection import leave_out_orders
 from tagging_orchestration.core.enhancement.masking import mask_document
 from tagging_orchestration.core.enhancement.models import (
     Answer,
@@ -269,10 +270,10 @@ class LlmGateway:
         return self._ask_providers(question, accept_stale)
 
     def _masked(self, ask: Ask) -> dict[str, Any]:
-        """What the prompt is rendered from, as JSON holds it, without personal data."""
+        """What the prompt is rendered from, as JSON holds it, without personal data and orders to a model."""
         variables = {"evidence": ask.evidence, **ask.variables}
         plain = normalise_variables(variables, self._settings.business.timezone)
-        return mask_document(plain, self._masker, ask.language)
+        return mask_document(leave_out_orders(plain), self._masker, ask.language)
 
     def _control(self, settings: SystemSettings) -> AICostControl:
         ai = self._settings.ai

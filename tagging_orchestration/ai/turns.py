@@ -6,9 +6,16 @@ import heapq
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import count
 
-_LOOK_SECONDS = 0.2
+
+@dataclass(order=True, slots=True)
+class _Ticket:
+    priority: int
+    number: int
+    called: threading.Event = field(default_factory=threading.Event, compare=False)
+    granted: bool = field(default=False, compare=False)
 
 
 class Turns:
@@ -16,45 +23,49 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._closed = False
         self._running = 0
-        self._waiting: list[tuple[int, int, threading.Event]] = []
+        self._waiting: list[_Ticket] = []
         self._numbers = count()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a turn."""
+        return len(self._waiting)
+
     @contextmanager
-    def turn(self, most: int, priority: int, closing: threading.Event) -> Iterator[bool]:
+    def turn(self, most: int, priority: int) -> Iterator[bool]:
         """Wait for a turn and hold it; lower priorities first, then who came first. `most` may be held at once.
-        False without one, when `closing` is set."""
-        if not self._enter(most, priority, closing):
+        False, without a turn, when `close` is called."""
+        ticket = _Ticket(priority, next(self._numbers))
+        with self._lock:
+            if not self._closed:
+                heapq.heappush(self._waiting, ticket)
+                self._call_next(most)
+            else:
+                ticket.called.set()
+        ticket.called.wait()
+        if not ticket.granted:
             yield False
             return
         try:
             yield True
         finally:
-            self._leave(most)
+            with self._lock:
+                self._running -= 1
+                self._call_next(most)
 
-    def _enter(self, most: int, priority: int, closing: threading.Event) -> bool:
+    def close(self) -> None:
+        """Send everybody away who waits; nobody gets a turn any more."""
         with self._lock:
-            if self._running < most and not self._waiting:
-                self._running += 1
-                return True
-            ticket = (priority, next(self._numbers), threading.Event())
-            heapq.heappush(self._waiting, ticket)
-            self._call_next(most)
-        while not ticket[2].wait(_LOOK_SECONDS):
-            if closing.is_set():
-                with self._lock:
-                    if ticket in self._waiting:
-                        self._waiting.remove(ticket)
-                        heapq.heapify(self._waiting)
-                        return False
-        return True
-
-    def _leave(self, most: int) -> None:
-        with self._lock:
-            self._running -= 1
-            self._call_next(most)
+            self._closed = True
+            for ticket in self._waiting:
+                ticket.called.set()
+            self._waiting.clear()
 
     def _call_next(self, most: int) -> None:
         while self._waiting and self._running < most:
             self._running += 1
-            heapq.heappop(self._waiting)[2].set()
+            ticket = heapq.heappop(self._waiting)
+            ticket.granted = True
+            ticket.called.set()

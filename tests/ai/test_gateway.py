@@ -609,10 +609,10 @@ def test_the_most_urgent_gets_the_next_turn(make: Make, llms: FakeLlms) -> None:
         llms.wait_for_calls(1)
         later = [threads.submit(gateway.ask, question(2, severity="info", context={"n": "idle"}))]
         turns = next(iter(gateway._turns.values()))
-        while len(turns._waiting) < 1:
+        while turns.waiting < 1:
             pass
         later.append(threads.submit(gateway.ask, question(3, severity="critical", context={"n": "urgent"})))
-        while len(turns._waiting) < 2:
+        while turns.waiting < 2:
             pass
         llms.release()
         assert [one.result().status for one in (first, *later)] == ["success"] * 3
