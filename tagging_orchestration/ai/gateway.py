@@ -25,6 +25,7 @@ from tagging_orchestration.ai.turns import Turns
 from tagging_orchestration.clients.llm.factory import make_client
 from tagging_orchestration.core.enhancement.answers import output_schema, repair_prompt
 from tagging_orchestration.core.enhancement.choice import ProviderChoice, ProviderRow, parse_params
+from tagging_orchestration.core.enhancement.injection import leave_out_orders
 from tagging_orchestration.core.enhancement.keys import cache_key, context_hash
 from tagging_orchestration.core.enhancement.limits import (
     OLLAMA_CONTEXT_TOKENS,
@@ -38,7 +39,6 @@ from tagging_orchestration.core.enhancement.limits import (
     prompt_bound,
     reply_spend,
 )
-from tagging_orchestration.core.enhancement.injection import leave_out_orders
 from tagging_orchestration.core.enhancement.masking import mask_document
 from tagging_orchestration.core.enhancement.models import (
     Answer,

@@ -237,7 +237,11 @@ class TagAsker:
     def prompts(self, contents: Sequence[Content], alone: frozenset[int]) -> list[_Prompt]:
         """Questions about these contents: short texts in the same language together, as many as the smallest
         context window and the longest answer hold; those in `alone` by themselves."""
+        from tagging_orchestration.core.enhancement.injection import LEFT_OUT
+
         shown_of = self._shown(contents)
+        # A text that speaks to a model shares a prompt with no other one.
+        alone |= {content_id for content_id, (shown, _) in shown_of.items() if LEFT_OUT in shown.whole}
         groups: dict[tuple[PromptLocale, str, str], list[Content]] = {}
         templates: dict[tuple[PromptLocale, str, str], PromptTemplate] = {}
         for content in contents:
@@ -319,10 +323,14 @@ class TagAsker:
         }
 
     def _masked(self, content: Content) -> tuple[str, str]:
-        """Title and text without personal data, as long as the settings and the smallest context window allow."""
+        """Title and text without personal data and orders to a model, as long as the settings and the smallest
+        context window allow."""
+        from tagging_orchestration.core.enhancement.injection import leave_out_orders
         from tagging_orchestration.core.enhancement.masking import mask_document
 
-        title, body = mask_document((content.title, content.body), self._project.masker, content.language)
+        title, body = mask_document(
+            leave_out_orders((content.title, content.body)), self._project.masker, content.language
+        )
         budget = self._room - 2 * OVERHEAD_TOKENS - 2 * ANSWER_TOKENS
         body = shortened(body, self._tags.max_characters)
         while estimated_tokens(body) > max(200, budget) and len(body) > 200:

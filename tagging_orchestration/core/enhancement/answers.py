@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tagging_orchestration.core.enhancement import screening
+from tagging_orchestration.core.enhancement import injection, screening
 from tagging_orchestration.core.enhancement.citations import (
     References,
     counted_from_one,
@@ -110,8 +110,8 @@ class _Reader:
         if not shaping.faults:
             self._ordered(document, shaping)
             self._distinct(document, shaping)
-        if shaping.faults or (found := self._schema_faults(document)):
-            faults = shaping.faults or found
+        faults = shaping.faults or self._schema_faults(document)
+        if faults:
             raise self._rejected(ErrorSubtype.SCHEMA_MISMATCH, "the answer does not keep to its form", faults)
         cited = self._cited(document, shaping)
         confidence = self._confidence(document, level)
@@ -393,6 +393,12 @@ def _refuse_unsafe(
     if secret and screening.repeats((text for _, text in texts), secret, _data_text(variables)):
         raise AnswerRejected(
             "the answer repeats the system message",
+            ErrorSubtype.CONTENT_FILTERED,
+            (fault_text(Fault("unsafe_instructions"), locale),),
+        )
+    if injection.repeats_orders((text for _, text in texts), _data_text(variables)):
+        raise AnswerRejected(
+            "the answer passes on an order that stands in the data",
             ErrorSubtype.CONTENT_FILTERED,
             (fault_text(Fault("unsafe_instructions"), locale),),
         )

@@ -7,8 +7,13 @@ attack itself says from counting as text that a tag may rest on.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import codecs
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 # Letters of other scripts that look like Latin ones, the commonest of Unicode's confusables.
 _LOOKALIKES = str.maketrans(
@@ -20,7 +25,15 @@ _LOOKALIKES = str.maketrans(
         )
     )
 )
-_SENTENCE = re.compile(r"[^.!?。！？;；\n]+(?:[.!?。！？;；]+|\n|$)|[.!?。！？;；\n]+")
+LEFT_OUT = "[…]"
+# Characters of no use in a text but to hide one: the invisible "tag" letters, overrides of the writing direction.
+_HIDDEN = re.compile("[\U000e0000-\U000e007f\u202d\u202e\u2066-\u2068]")
+_BLOB = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+_SHOUTED = re.compile(r"\b[A-Z]{4,}\b|\b[A-Za-z]+_\w+")
+
+Document = TypeVar("Document")
+
+_SENTENCE = re.compile(r"(?:[^.!?。！？;；\n]|[.!?;](?![\s\"'”’)\]]|$))*(?:[.!?。！？;；]+[\"'”’)\]]*|\n|$)")
 
 _RULES = (
     r"(?:instruction|direction|prompt|guideline|guardrail|(?:system|safety|your|these|those|previous"
@@ -68,6 +81,8 @@ _ORDERS = (
     r"|must|ignore|add|tag|output|the)|\b(?:note|message|instruction|attention|hint)s? (?:to"
     r"|for) (?:the |an? |any )?"
     r"(?:ai|llm|language model|model|assistant|tagger|bot)",
+    r"[\"'](?:name|tags|contents|number|is_new|confidence|quote)[\"']\s*[:：]|\bis_new\b",
+    r"\bexamples?\b\s*\d*\s*[:：].{0,80}(?:\btags?\b|\blabels?\b|[-=]>)",
     r"\b(?:decode|base64|rot13|hex-?decode|unescape)\b",
     r"!\[[^\]]*\]\([^)]*\)|<(?:img|script|iframe|a|svg|style)\b|javascript:|\bon(?:error|load)\s*=",
     r"\b(?:drop|truncate|delete from|insert into|update)\s+(?:table|tagging|contents?|tags)\b",
@@ -99,23 +114,59 @@ _ORDERS = (
     r"|語言模型|语言模型|模型)[,，:：]?請",
     r"解碼|解码",
 )
+_QUOTED = re.compile(
+    r"\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|「([^」\n]{2,80})」|『([^』\n]{2,80})』|'([^'\n]{2,80})'"
+)
+_HAN_LETTER = re.compile("[\u3400-\u9fff]")
+_PIECE, _CHINESE_PIECE, _LEAST_QUOTED = 28, 10, 4
 _ORDER = re.compile("|".join(_ORDERS), re.IGNORECASE | re.DOTALL)
 
 
 def gives_orders(text: str) -> bool:
-    """Whether a text tells a model what to do."""
-    return _ORDER.search(plain(text)) is not None
+    """Whether a text tells a model what to do, or hides something from people's eyes."""
+    return _HIDDEN.search(text) is not None or _ORDER.search(plain(text)) is not None
 
 
 def without_orders(text: str) -> str:
-    """The sentences of a text that give no orders. Where an order runs over several sentences, all of them go."""
-    sentences = _SENTENCE.findall(text)
-    kept = []
+    """The text without sentences that give orders, and without what follows one in its paragraph."""
+    return "".join(sentence for sentence, is_order in _told_apart(text) if not is_order)
+
+
+def leave_out_orders(document: Document) -> Document:
+    """The document in the same shape, with a mark in its texts where orders to a model stood."""
+    if isinstance(document, str):
+        return _marked(document)  # pyright: ignore[reportReturnType]
+    if isinstance(document, Mapping):
+        return {key: leave_out_orders(item) for key, item in document.items()}  # pyright: ignore[reportReturnType]
+    if isinstance(document, list | tuple):
+        return type(document)(leave_out_orders(item) for item in document)  # pyright: ignore[reportReturnType]
+    return document
+
+
+def _marked(text: str) -> str:
+    if not gives_orders(text):
+        return text
+    parts: list[str] = []
+    for sentence, is_order in _told_apart(text):
+        if not is_order:
+            parts.append(sentence)
+        elif not parts or parts[-1] != LEFT_OUT:
+            parts.append(LEFT_OUT)
+    return "".join(parts)
+
+
+def _told_apart(text: str) -> list[tuple[str, bool]]:
+    """The sentences of a text, and whether each gives orders or comes after one in its paragraph."""
+    sentences = [sentence for sentence in _SENTENCE.findall(text) if sentence]
+    found: list[tuple[str, bool]] = []
+    ordered = False
     for number, sentence in enumerate(sentences):
         near = "".join(sentences[max(0, number - 1) : number + 2])
-        if not gives_orders(sentence) and not _crosses(near, sentence):
-            kept.append(sentence)
-    return "".join(kept)
+        ordered = ordered or gives_orders(sentence) or _crosses(near, sentence)
+        found.append((sentence, ordered))
+        # A fake turn of a conversation goes on over its line; an order to people's ears ends with it.
+        ordered = ordered and not sentence.endswith("\n")
+    return found
 
 
 def plain(text: str) -> str:
@@ -129,3 +180,41 @@ def _crosses(around: str, sentence: str) -> bool:
     whole, part = plain(around), plain(sentence)
     place = whole.find(part)
     return any(found.start() < place + len(part) and found.end() > place for found in _ORDER.finditer(whole))
+
+
+def repeats_orders(texts: Iterable[str], data: str) -> bool:
+    """Whether texts pass on what an order in the data wants said: a long piece of the order, or what it quotes,
+    shouts or names like a function, where that stands nowhere else in the data. Orders in base64 or ROT13 are read too."""
+    if not gives_orders(data):
+        return False
+    apart = _told_apart(data)
+    orders = "".join(sentence for sentence, is_order in apart if is_order)
+    allowed = _letters("".join(sentence for sentence, is_order in apart if not is_order))
+    pieces: set[str] = set()
+    for order in (orders, *_decoded(orders)):
+        read = plain(order)
+        pieces |= {_letters(quoted) for found in _QUOTED.finditer(read) for quoted in found.groups("")}
+        pieces |= {_letters(word) for word in _SHOUTED.findall(read)}
+        whole = _letters(order)
+        size = _CHINESE_PIECE if _HAN_LETTER.search(whole) else _PIECE
+        pieces |= {whole[at : at + size] for at in range(len(whole) - size + 1)}
+    telling = {piece for piece in pieces if len(piece) >= _LEAST_QUOTED and piece not in allowed}
+    said = [_letters(text) for text in texts]
+    return any(piece in text for text in said for piece in telling)
+
+
+def _decoded(text: str) -> list[str]:
+    """What stands in a text in invisible letters or in base64, and all of it in ROT13."""
+    hidden = "".join(chr(ord(c) - 0xE0000) for c in text if 0xE0020 <= ord(c) <= 0xE007E)
+    found = [hidden, codecs.encode(plain(text), "rot13")]
+    for blob in _BLOB.findall(text):
+        try:
+            found.append(base64.b64decode(blob + "=" * (-len(blob) % 4)).decode())
+        except (binascii.Error, UnicodeDecodeError):
+            continue
+    return found
+
+
+def _letters(text: str) -> str:
+    """Letters and digits only, as they are read."""
+    return "".join(c for c in plain(text).casefold() if c.isalnum())

@@ -17,7 +17,13 @@ from typing import Any
 
 from rapidfuzz import fuzz
 
-from tagging_orchestration.core.enhancement.injection import gives_orders, plain, without_orders
+from tagging_orchestration.core.enhancement import screening
+from tagging_orchestration.core.enhancement.injection import (
+    LEFT_OUT,
+    gives_orders,
+    plain,
+    without_orders,
+)
 from tagging_orchestration.core.enhancement.models import AnswerRejected, ErrorSubtype, Masker, ParsedAnswer
 from tagging_orchestration.core.enhancement.parsing import read_object
 from tagging_orchestration.core.models import LlmTag, Tag
@@ -35,8 +41,8 @@ MAX_REASON_CHARACTERS = 200
 # Two spellings that share so much are one tag: "gooseneck kettel" is the tag "gooseneck kettle".
 _NEARLY = 92
 _LONG_ENOUGH = 6
-# A new name stands in a text when at least so many of its words do.
-_GROUNDED = 0.5
+# A new name stands in a text when all its words do, or so many of its pairs of Chinese characters.
+_GROUNDED = 0.6
 # So many letters in a row that a reason shares with something it must not tell are a leak.
 _LEAK = 24
 _CHINESE_LEAK = 12
@@ -107,6 +113,8 @@ class TagAnswerReader:
         self._grounds = {number: without_orders(content.whole) for number, content in self._shown.items()}
         self._compact = {number: _compact(text) for number, text in self._grounds.items()}
         self._words = {number: self._forms(text) for number, text in self._grounds.items()}
+        # A content that speaks to the model gets tags that exist, and no words of the model's.
+        self._suspect = {number for number, content in self._shown.items() if _is_suspect(content)}
 
     def __call__(self, text: str, finish: str) -> ParsedAnswer:
         """The answer in a reply: `contents` with a number each, their tags as `LlmTag` has them, and what was
@@ -195,6 +203,8 @@ class TagAnswerReader:
             return None, "blocked" if self._vocabulary.is_blocked(form) else "retired"
         if not self._new_tags:
             return None, "vocabulary is closed"
+        if number in self._suspect:
+            return None, "text gives orders"
         if not self._is_short(name) or not may_name_tag(name):
             return None, "no name for a tag"
         if not self._is_grounded(number, form):
@@ -210,8 +220,8 @@ class TagAnswerReader:
             return "no name for a tag"
         if _MARK.search(seen) or (self._masker is not None and self._masker.mask(seen) != seen):
             return "personal data"
-        if _URL.search(seen):
-            return "address"
+        if _URL.search(seen) or screening.unsafe(name):
+            return "address or markup"
         if gives_orders(seen):
             return "instruction"
         # Characters nobody sees, or that turn the direction of writing, hide something.
@@ -248,8 +258,10 @@ class TagAnswerReader:
     def _is_grounded(self, number: int, form: str) -> bool:
         """Whether the words of a normal form stand in the content's own text, inflected at most."""
         wanted = self._forms(form)
-        present = sum(1 for word in wanted if self._has(number, word))
-        return bool(wanted) and present >= max(1, math.ceil(_GROUNDED * len(wanted)))
+        pairs = [word for word in wanted if has_han(word)]
+        present = sum(self._has(number, word) for word in pairs)
+        others = all(self._has(number, word) for word in wanted if not has_han(word))
+        return bool(wanted) and others and present >= _GROUNDED * len(pairs)
 
     def _has(self, number: int, word: str) -> bool:
         words = self._words[number]
@@ -271,12 +283,12 @@ class TagAnswerReader:
 
     def _reason(self, number: int, reason: Any) -> str:
         """The reason as it may be shown, or nothing where it says what it must not."""
-        if not isinstance(reason, str):
+        if not isinstance(reason, str) or self._suspect:
             return ""
         text = " ".join(plain(reason).split())
         if not text or len(text) > 4 * MAX_REASON_CHARACTERS or _URL.search(text) or gives_orders(text):
             return ""
-        if _CODE.search(_MARK.sub("", text)) or self._leaks(number, text):
+        if screening.unsafe(reason) or _CODE.search(_MARK.sub("", text)) or self._leaks(number, text):
             return ""
         if self._masker is not None:
             text = self._masker.mask(text)
@@ -290,6 +302,10 @@ class TagAnswerReader:
         own = self._compact[number]
         pieces = {compact[at : at + width] for at in range(len(compact) - width + 1)}
         return any(piece not in own and any(piece in other for other in others) for piece in pieces)
+
+
+def _is_suspect(content: ShownContent) -> bool:
+    return gives_orders(content.whole) or LEFT_OUT in content.whole
 
 
 def _number(entry: Any) -> int | None:
