@@ -6,7 +6,7 @@ On a Postgres server of its own that is removed afterwards, with a local server 
 
 - so many questions at once (threads of two processes, all waiting at the same time), a fifth of them about
   critical alerts, with three providers of which the first two fail in turns, so that questions fall back; under
-  limits for the tokens of the day, the requests of the hour and the money of the day. Counted: tokens and money over
+  limits for the tokens and the money of the day and the requests of the hour. Counted: tokens and money over
   a limit, ordinary requests over the hour's, rows of the log against the calls the server saw;
 - 100 identical questions at once from two processes: the calls the server saw;
 - so many contexts hashed: collisions.

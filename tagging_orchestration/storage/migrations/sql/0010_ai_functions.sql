@@ -226,7 +226,13 @@ CREATE FUNCTION ai.budget_is_exhausted(scope text, at timestamptz, organization_
         FROM ai.ai_token_budgets AS b
         WHERE
             b.organization_id = budget_is_exhausted.organization_id AND b.scope = budget_is_exhausted.scope
-            AND b.window_start = date_trunc('day', at, 'UTC') AND b.used + b.reserved >= b."limit"
+            AND b.window_start = date_trunc('day', at, 'UTC')
+            -- What lapsed is given back by the next call. index: ai_token_reservations_expires_at
+            AND b.used + b.reserved - (
+                SELECT coalesce(sum(CASE b.scope WHEN 'day' THEN r.tokens ELSE r.micro_usd END), 0)
+                FROM ai.ai_token_reservations AS r
+                WHERE r.expires_at <= at AND r.day_start = b.window_start AND r.organization_id = b.organization_id
+            ) >= b."limit"
     )
 $$;
 
