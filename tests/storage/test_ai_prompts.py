@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -352,3 +354,25 @@ def test_versions_are_ordered_by_number_on_both_sides(pool: ConnectionPool):
         pool, "SELECT array_agg(v ORDER BY ai.version_order(v)) FROM unnest(%s::text[]) AS u (v)", said
     )
     assert ordered == sorted(said, key=version_order) == ["0.1", "1.9", "1.9.1", "1.10", "2", "10.0"]
+
+
+def test_processes_that_synchronise_at_once_wait_for_one_another(pool: ConnectionPool):
+    files = load_prompt_files(PROMPTS)
+    with ThreadPoolExecutor(3) as threads:
+        reports = list(threads.map(lambda _: sync_prompts(pool, files, "zh-TW"), range(3)))
+    assert sorted(len(report.inserted) for report in reports) == [0, 0, len(files)]
+    assert len(versions(pool)) == len(files)
+
+
+def test_the_examples_of_the_manual_run(pool: ConnectionPool):
+    sync_prompts(pool, [template(), template("1.1", "乙:{{alert_details}}", ab_group="B")], "zh-TW")
+    examples = re.findall(
+        r"```sql\n(.*?)```", (PROMPTS.parent / "docs" / "prompts.md").read_text("utf-8"), re.DOTALL
+    )
+    assert len(examples) == 2
+    for example in examples:
+        for statement in example.split(";"):
+            run(pool, statement)
+    assert row(pool, "my_analysis") == ("1.0", "數據:{{core_data}}", "zh-TW", False)
+    assert [one.template.version for one in versions(pool, "my_analysis")] == ["1.0", "1.1"]
+    assert [one.template.weight for one in versions(pool, "alert_enhancement")] == [100, 20]

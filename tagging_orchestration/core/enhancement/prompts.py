@@ -62,8 +62,8 @@ _BACKTICKS = re.compile(r"`{3,}")
 _BRACES = re.compile(r"\{(?=\{)|\}(?=\})")
 _TURNS = re.compile(
     r"<(?=[|｜])|[|｜](?=>)"
-    r"|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn|think|tool_call|tool_response)>)"
-    r"|<(?=</?SYS>>)|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
+    r"|<(?=/?(?:s|bos|eos|pad|unk|sop|eop|(?:begin|start|end)_of_\w+|think|tool_\w+)>)"
+    r"|<(?=</?SYS>>)|\[(?=/?(?:INST|gMASK|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
     re.IGNORECASE,
 )
 
