@@ -47,9 +47,9 @@ CONTEXT = {
 }
 
 
-def add_business(pool: ConnectionPool) -> tuple[int, int]:
-    """Two open alerts (one critical), one about the AI itself, an insight and a recommendation; ids of the tag and
-    the content behind them."""
+def add_business(pool: ConnectionPool) -> None:
+    """Two open alerts (one critical), one about the AI itself, an insight and a recommendation; one tag and one
+    content explain them."""
     open_business(pool)
     (tag,) = add_tags(pool, "客服回覆慢")
     (content,) = add_contents(pool, "寄了三封信都沒有人回，請寫信到 mei.lin@mail.example。")
@@ -125,7 +125,6 @@ def add_business(pool: ConnectionPool) -> tuple[int, int]:
             [RECOMMENDATION, Jsonb({"alerts": [str(SLOW)], "tags": [tag.id]})],
         ),
     )
-    return tag.id, content
 
 
 def ai_settings(settings: Settings, base_url: str, **changes: Any) -> Settings:

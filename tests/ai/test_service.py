@@ -27,6 +27,12 @@ from tests.ai.business import INSIGHT, SLOW, STEADY
 from tests.storage.business_relations import AS_OF, run
 
 
+@pytest.fixture
+def database_url(business_url: str) -> str:
+    """A database with the business."""
+    return business_url
+
+
 def rows(pool: ConnectionPool, query: LiteralString) -> list[tuple[Any, ...]]:
     with pool.connection() as connection:
         return connection.execute(query).fetchall()

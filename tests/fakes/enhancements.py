@@ -12,7 +12,9 @@ from tests.fakes import report as fake
 CITATIONS = {
     "tag:11": Citation("tag:11", "no reply"),
     "content:101": Citation("content:101", "Fourth day without an answer", "I wrote on Monday about a grinder"),
-    "row:raw.support_tickets/TCK-0219": Citation("row:raw.support_tickets/TCK-0219", "raw.support_tickets TCK-0219"),
+    "row:raw.support_tickets/TCK-0219": Citation(
+        "row:raw.support_tickets/TCK-0219", "raw.support_tickets TCK-0219"
+    ),
     "metric:avg_response_time": Citation("metric:avg_response_time", "Time to first answer"),
     "context:business_impact.affected_customers": Citation(
         "context:business_impact.affected_customers", "business_impact.affected_customers", "= 16"
