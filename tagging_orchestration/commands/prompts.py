@@ -39,7 +39,7 @@ def prompts() -> None:
 @json_option
 @verbose_option
 def list_prompts(everything: bool, as_json: bool) -> None:
-    """The prompts in use: versions, languages, groups and their weights, and what is wrong with them."""
+    """Prompts in use: versions, groups, weights, faults."""
     from tagging_orchestration.core.enhancement.prompt_lint import lint
     from tagging_orchestration.wiring import Project
 
@@ -78,7 +78,7 @@ def list_prompts(everything: bool, as_json: bool) -> None:
 @json_option
 @verbose_option
 def show_prompt(key: str, lang: str | None, version: str | None, group: str, as_json: bool) -> None:
-    """The text of the prompt KEY, its parameters and all its versions."""
+    """The prompt KEY: text, parameters, all versions."""
     from tagging_orchestration.core.enhancement.prompt_lint import lint
     from tagging_orchestration.wiring import Project
 
@@ -134,9 +134,10 @@ def render_prompt(
     group: str,
     as_json: bool,
 ) -> None:
-    """What a model would be sent by the prompt KEY: with an alert, with variables of yours, or with an example.
+    """What a model would be sent by the prompt KEY.
 
-    Personal data is masked as it is before a call. Nothing is sent.
+    With an alert, with variables of yours, or with an example. Personal data is masked as it is before a call.
+    Nothing is sent.
     """
     from tagging_orchestration.core.enhancement.prompt_examples import example_variables
     from tagging_orchestration.core.enhancement.prompts import render
@@ -163,7 +164,7 @@ def render_prompt(
 @lang_option
 @verbose_option
 def diff_prompt(key: str, first: str, second: str, lang: str | None) -> None:
-    """What changed in the prompt KEY from one version to another, as a unified diff."""
+    """What changed in the prompt KEY between two versions."""
     from difflib import unified_diff
 
     from tagging_orchestration.wiring import Project
@@ -182,8 +183,11 @@ def diff_prompt(key: str, first: str, second: str, lang: str | None) -> None:
 @prompts.command("test")
 @verbose_option
 def test_prompts() -> None:
-    """Check the files of the folder `prompts`: their form, their rendering with examples, and that no text changed
-    without a new version. Needs no database; ends with exit code 1 when there are faults."""
+    """Check the files of the folder `prompts`.
+
+    Their form, their rendering with examples, and that no text changed without a new version. Needs no database;
+    ends with exit code 1 when there are faults.
+    """
     from tagging_orchestration.clients.prompt_files import lint_prompt_files, load_prompt_files
 
     count = len(load_prompt_files())
@@ -199,7 +203,7 @@ def test_prompts() -> None:
 @json_option
 @verbose_option
 def sync(as_json: bool) -> None:
-    """Bring the files of the folder `prompts` into the database; new versions come into use."""
+    """Bring the files into the database; new versions come into use."""
     from tagging_orchestration.clients.prompt_files import load_prompt_files
     from tagging_orchestration.storage.ai_prompts import sync_prompts
     from tagging_orchestration.wiring import Project
@@ -222,7 +226,10 @@ def sync(as_json: bool) -> None:
 @prompts.command("lock")
 @verbose_option
 def lock() -> None:
-    """Add new files to prompts/checksums.txt; refused while a locked file is changed or gone."""
+    """Add new files to prompts/checksums.txt.
+
+    Refused while a file that is listed there has changed or is gone.
+    """
     from tagging_orchestration.clients.prompt_files import lock_prompt_files
 
     new = lock_prompt_files()
