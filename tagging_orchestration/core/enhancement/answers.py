@@ -1,8 +1,8 @@
 """What a language model answered, read, checked and cleaned before anybody sees it.
 
 Steps: `parsing` finds the JSON, or `headings` reads text; `shaping` brings it to its form; `screening` refuses
-what may not be shown; `citations` keeps the claims whose references resolve; `numbers` flags what the data do not hold.
-docs/answers.md tells the rules.
+what may not be shown; `citations` keeps the claims whose references resolve; `numbers` flags what the data do not
+hold. docs/answers.md tells the rules.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def references_inside(text: str) -> tuple[str, list[str]]:
 
 
 class References:
-    """The evidence that was offered. `resolve` finds what a model meant, if there is only one thing it can mean."""
+    """The evidence that was offered. `resolve` finds what a model meant, if it can mean only one thing."""
 
     def __init__(self, evidence: Iterable[EvidenceItem]) -> None:
         self._exact = {item.ref for item in evidence}
@@ -98,8 +98,8 @@ def _reference_form(text: str) -> str:
 def written_evidence(raw: Any) -> tuple[list[tuple[int, str]], list[str]]:
     """What a model wrote as evidence, as (claim number, reference) pairs, and references without a claim.
 
-    Takes the list that was asked for, and what small models make of it: other keys, several claims or references in
-    one item, numbers as text, an object from claim to references, lines such as "0: metric:x".
+    Takes the list that was asked for, and what small models make of it: other keys, several claims or references
+    in one item, numbers as text, an object from claim to references, lines such as "0: metric:x".
     """
     pairs: list[tuple[int, str]] = []
     loose: list[str] = []

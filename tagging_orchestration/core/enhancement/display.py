@@ -1,4 +1,4 @@
-"""How an enhancement is shown: bands of confidence, the four statuses, and the few words that people see instead."""
+"""How an enhancement is shown: bands of confidence, four statuses, and the few words that people see instead."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def is_shown(confidence: float | None, threshold: float) -> bool:
 
 
 def enhancement_status(state: InternalState) -> Status:
-    """The status outside of a state inside: an answer from the cache or of low confidence is a success, a limit is an
-    error."""
+    """The status outside of a state inside: an answer from the cache or of low confidence is a success, a limit is
+    an error."""
     return _STATUSES[state]
 
 

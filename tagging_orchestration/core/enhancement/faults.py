@@ -43,7 +43,7 @@ _TEXTS = {
     "title_twice": ('The title "{detail}" stands more than once.', "標題「{detail}」重複出現。"),
     "title_missing": ('The title "{detail}" is missing.', "缺少標題「{detail}」。"),
     "uncited": (
-        'Claim {detail} (in "{path}") cites none of the given evidence. Cite references exactly as they are given.',
+        'Claim {detail} (in "{path}") cites none of the given evidence. Copy references exactly as given.',
         "第 {detail} 項主張（在「{path}」中）沒有引用給定的證據。請照原樣引用證據代號。",
     ),
     "group_uncited": (
@@ -87,8 +87,8 @@ def fault_text(fault: Fault, locale: str) -> str:
 
 
 def repair_prompt(faults: Sequence[str], locale: str) -> str:
-    """What to ask a model once more after AnswerRejected with these `faults`. The form and the evidence stand in the
-    first prompt, which goes along with it."""
+    """What to ask a model once more after AnswerRejected with these `faults`. The form and the evidence stand in
+    the first prompt, which goes along with it."""
     lines = [" ".join(fault.split())[:_MOST_CHARACTERS] for fault in faults[:_MOST_FAULTS]]
     if locale.startswith("zh"):
         head = "你上一次的回答無法使用，原因如下：" if lines else "你上一次的回答無法使用。"

@@ -1,4 +1,4 @@
-"""The forms of answers: the JSON Schemas of the folder `schemas`, and what a JSON Schema for a model cannot say."""
+"""The forms of answers: the JSON Schemas of the folder `schemas`, and what those for a model cannot say."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Form:
 
     `claims`: groups of lists whose items need evidence, numbered from 0 through all of them in this order; of each
     group one cited item must remain. `all_claims`: none may be dropped. `limits`: most characters of a text in
-    Chinese and in English. `may_be_empty`: texts and objects an answer under headings need not have. `plans`: texts
-    that propose, so that their deadlines are no statements of fact. `distinct`: a path whose values must differ.
+    Chinese and in English. `may_be_empty`: what an answer under headings need not have. `plans`: texts that
+    propose, so that their deadlines are no statements of fact. `distinct`: a path whose values must differ.
     `labels`: what people call a field, as keys and as headings.
     """
 

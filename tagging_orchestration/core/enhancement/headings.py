@@ -1,7 +1,7 @@
 """An answer that a model wrote as text under headings instead of JSON, in English or Chinese.
 
-Headings are Markdown (`## 摘要`, `**Root cause**`), numbered (`1. 簡要問題摘要`, `一、根因`), bracketed (`【建議】`), or
-words before a colon. A line is one where next to nothing but a known label stands in it.
+Headings are Markdown (`## 摘要`, `**Root cause**`), numbered (`1. 問題摘要`, `一、根因`), bracketed (`【建議】`),
+or words before a colon. A line is one where next to nothing but a known label stands in it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from tagging_orchestration.core.tagging.scripts import has_han
 CONFIDENCE_UNSAID = 0.5
 """The confidence of an answer under headings that states none."""
 
+MOST_LINES = 300
+
+_RULE = re.compile(r"\s*(?:[-=*_]{3,}|`{3}\w*)\s*")
 _BULLET = re.compile(r"^\s*(?:[-*•●▪◦·‧–—]\s*(?!\*)|#)")
 _NUMBERED = re.compile(r"^\s*(?:\(?\d{1,2}[.)、）]|（\d{1,2}）|[①-⑳]|[一二三四五六七八九十]{1,2}[、.．])\s*")
 _TITLE = re.compile(r"^\s*(?:#{1,6}\s+.+|(?:\d{1,2}[.)、]\s*)?\*\*[^*]+\*\*\s*[:：]?|【[^】]+】\s*[:：]?)\s*$")
@@ -41,11 +44,11 @@ def read_headings(
     titles: Sequence[str] = (),
 ) -> dict[str, Any] | None:
     """The answer as the object that its schema describes, not yet checked; None where fewer than two of its fields
-    have a heading. `titles` are those of the recommendations to order. The alert's own severity (`variables`) stands
-    where the answer states none."""
-    lines = [
-        line for line in text.splitlines() if line.strip() and not re.fullmatch(r"\s*(?:[-=*_`]{3,}\w*)\s*", line)
-    ]
+    have a heading. `titles` are those of the recommendations to order. The alert's own severity (`variables`)
+    stands where the answer states none."""
+    lines = [line for line in text.splitlines() if line.strip() and not _RULE.fullmatch(line)]
+    if len(lines) > MOST_LINES:
+        return None
     if "ordered" in schema["properties"]:
         return _ordered(lines, form, titles)
     sections = _sections(lines, form)

@@ -1,9 +1,9 @@
 """Numbers of an answer that its data do not hold.
 
-A number is supported when the data hold it in any notation (1,234.5; 12 % as 0.12; NT$12,000; 1.2萬; 三成), rounded to
-the places it is written with. So are dates and times of the data, the length of a list, and what the measured value,
-its threshold and what was expected give by one subtraction or division. No statements of fact, and so not looked at:
-counts up to five, ordinals, parts of names (P95), deadlines in what is proposed.
+A number is supported when the data hold it in any notation (1,234.5; 12 % as 0.12; NT$12,000; 1.2萬; 三成), to the
+places it is written with. So are dates and times of the data, the length of a list, and what the measured
+value, its threshold and what was expected give by one subtraction or division. No statements of fact, and so not
+looked at: counts up to five, ordinals, parts of names (P95), deadlines in what is proposed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ _ORDINAL_BEFORE = re.compile(
 )
 _RANGE = re.compile(r"\s*(?:-|~|至|到|to)\s*")
 _ABOUT_BEFORE = re.compile(
-    r"(?:約|约|近|逾|超過|超过|高達|高达|達|over|about|around|approximately|approx\.?|roughly|nearly|almost|some|more than|~|≈)"
+    r"(?:約|约|近|逾|超過|超过|高達|高达|達|over|about|around|approximately|approx\.?|roughly|nearly|almost|some"
+    r"|more than|~|≈)"
     r"\s*(?:NT\$|US\$|\$|€|£|¥|新台幣|新臺幣)?\s*$",
     re.IGNORECASE,
 )
@@ -70,11 +71,14 @@ _SHORT_TIME = re.compile(r"[\s-]*(?:分鐘|分钟|分|秒|minutes?\b|mins?\b|sec
 _UUID = re.compile(
     r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{16,}\b", re.I
 )
-_VERSION = re.compile(r"\d+(?:\.\d+){2,}")
+_VERSION = re.compile(r"(?<!\d)\d{1,9}(?:\.\d{1,9}){2,8}")
 _ROUND_THE_CLOCK = re.compile(r"24\s*[/x×]\s*7|7\s*[/x×]\s*24", re.IGNORECASE)
 
 _MONTH_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)"
+)
 _DATE = re.compile(
     r"(?P<y1>\d{4})\s*[-/.年]\s*(?P<m1>\d{1,2})\s*[-/.月]\s*(?P<d1>\d{1,2})(?!\d)\s*[日號号]?"
     r"|(?P<y2>\d{4})\s*年\s*(?P<m2>\d{1,2})\s*月|(?P<y6>\d{4})-(?P<m6>0[1-9]|1[0-2])(?![\d-])"
@@ -98,7 +102,8 @@ _CHINESE_TENTHS = re.compile(
     rf"(?<![一二三四五六七八九十])([一二兩两三四五六七八九])成{_NOT_TENTHS}([一二三四五六七八九半](?![一-鿿]))?"
 )
 _CHINESE_COUNT = re.compile(
-    r"(?<![萬万千])([一二兩两三四五六七八九十][一二兩两三四五六七八九十百千萬万億亿零〇]+)\s*(?:元|圓|筆|笔|件|人|位|名|次|家|間|張|分鐘|分钟|個(?!月)|个(?!月))"
+    r"(?<![零〇一二兩两三四五六七八九十百千萬万億亿])([一二兩两三四五六七八九十][一二兩两三四五六七八九十百千萬万億亿零〇]{1,16})"
+    r"\s*(?:元|圓|筆|笔|件|人|位|名|次|家|間|張|分鐘|分钟|個(?!月)|个(?!月))"
 )
 
 
@@ -147,7 +152,7 @@ class KnownNumbers:
     def _add(self, value: Any, depth: int = 0) -> None:
         if depth > 40 or value is None or isinstance(value, bool):
             return
-        if isinstance(value, Decimal) or isinstance(value, Real):
+        if isinstance(value, (Decimal, Real)):
             number = float(value)
             if math.isfinite(number):
                 self._values.add(abs(number))
@@ -318,9 +323,9 @@ def _is_no_fact(token: _Token, plans: bool, is_timeline: bool) -> bool:
     whole = token.value == int(token.value)
     if bare and whole and token.value <= _SMALL:
         return True
-    if bare and whole and token.value <= 100:
-        if _ORDINAL_AFTER.match(token.rest) or _ORDINAL_BEFORE.search(token.before):
-            return True
+    ordinal = _ORDINAL_AFTER.match(token.rest) or _ORDINAL_BEFORE.search(token.before)
+    if bare and whole and token.value <= 100 and ordinal:
+        return True
     if (plans or is_timeline) and not (token.percent or token.money) and _DEADLINE.match(token.rest):
         return True
     return is_timeline and bool(_SHORT_TIME.match(token.rest))
@@ -353,10 +358,9 @@ def _tokens(text: str) -> list[_Token]:
         elif tenths:
             end, scale, percent = tenths.end(), scale * 10, tenths
         times = _TIMES.match(text, end)
-        letters = re.match(r"[A-Za-z]+", text[end : end + 12])
-        if letters and scale == 1 and not percent and not times and not _UNIT_LETTERS.match(text, end):
-            if not _MONEY.match(text, end):
-                continue
+        known_unit = percent or times or _UNIT_LETTERS.match(text, end) or _MONEY.match(text, end)
+        if re.match(r"[A-Za-z]", text[end : end + 1]) and scale == 1 and not known_unit:
+            continue
         currency = _CURRENCY.search(text[max(0, start - 8) : start])
         money = bool(currency or _MONEY.match(text, end))
         about = _ABOUT_BEFORE.search(text[max(0, start - 24) : start]) or _ABOUT_AFTER.match(text, end)

@@ -1,4 +1,4 @@
-"""What no answer may hold: links, markup, templates, our own instructions; and whether it is in the right language.
+"""What no answer may hold: links, markup, templates, our own instructions; and which language it is in.
 
 Business data can hold text that strangers wrote, and a model may pass it on. An analysis needs no link, so none is
 shown, even one that stands in the data.
@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from tagging_orchestration.core.enhancement.injection import plain
 from tagging_orchestration.core.tagging.scripts import HAN, HANGUL, KANA
 
 CANNED_SUMMARY = "系統偵測到需關注的指標異常"
@@ -24,11 +25,13 @@ _ADDRESS = re.compile(
 _DOMAIN_ENDS = (
     "com|net|org|info|biz|io|ai|app|dev|co|me|xyz|top|ru|cn|tw|hk|jp|site|online|shop|link|click|ly|gl|to"
 )
-_DOMAIN_PATH = re.compile(
-    rf"(?<![\w@.])(?:[a-z0-9-]+\.)+(?:{_DOMAIN_ENDS})(?:\.[a-z]{{2}})?(?::\d{{2,5}})?/[\w%?#-]", re.IGNORECASE
+# Lengths are bounded and begin at a border, so that no text makes the search slow.
+_NAME = rf"(?<![\w@.-])(?:[a-z0-9-]{{1,63}}\.){{1,8}}(?:{_DOMAIN_ENDS})(?:\.[a-z]{{2}})?"
+_DOMAIN_PATH = re.compile(rf"{_NAME}(?::\d{{2,5}})?/[\w%?#-]", re.IGNORECASE)
+_DOMAIN = re.compile(rf"{_NAME}(?![\w-])", re.IGNORECASE)
+_MAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}\s?(?:@|\[at\]|\(at\))\s?[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}", re.IGNORECASE
 )
-_DOMAIN = re.compile(rf"(?<![\w@.])(?:[a-z0-9-]+\.)+(?:{_DOMAIN_ENDS})(?:\.[a-z]{{2}})?(?![\w-])", re.IGNORECASE)
-_MAIL = re.compile(r"[\w.+-]+\s?(?:@|\[at\]|\(at\))\s?[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 _NUMBERED_HOST = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?/")
 _MARKDOWN_LINK = re.compile(
     r"!?\[[^\]\n]{0,200}\]\s?\((?!\s*\))[^)\n]{1,500}\)|!\[[^\]\n]*\]|^\s*\[[^\]\n]+\]:\s*\S", re.MULTILINE
@@ -49,13 +52,16 @@ _CONTROL_TOKEN = re.compile(
     r"<\|[\w/ -]{1,40}\|?>|<\|?/?(?:im_start|im_end|eot_id|endoftext|system|assistant)\|?>|\[/?INST\]|<</?SYS>>"
 )
 _INSTRUCTION = re.compile(
-    r"(?:ignore|disregard|forget|override)\s+(?:all\s+|any\s+)?(?:the\s+|your\s+|these\s+)?(?:previous|prior|above|earlier|system)"
-    r"|system\s+(?:prompt|message|instructions?)|as an ai (?:language )?model|you are (?:now )?(?:an?|the) (?:ai|assistant|chatbot)"
-    r"|(?:忽略|無視|无视|忘記|忘记|不要理會)[^。\n]{0,8}(?:指示|指令|規則|规则|提示)|系統(?:提示|訊息|指令)|系统(?:提示|指令)|作為(?:一個)?(?:AI|人工智慧|語言模型)",
+    r"(?:ignore|disregard|forget|override)\s+(?:all\s+|any\s+)?(?:the\s+|your\s+|these\s+)?"
+    r"(?:previous|prior|above|earlier|system)|system\s+(?:prompt|message|instructions?)"
+    r"|as an ai (?:language )?model|you are (?:now )?(?:an?|the) (?:ai|assistant|chatbot)"
+    r"|(?:忽略|無視|无视|忘記|忘记|不要理會)[^。\n]{0,8}(?:指示|指令|規則|规则|提示)"
+    r"|系統(?:提示|訊息|指令)|系统(?:提示|指令)|作為(?:一個)?(?:AI|人工智慧|語言模型)",
     re.IGNORECASE,
 )
 _SECRET = re.compile(
-    r"\b(?:sk|pk|ghp|gho|xox[bap])[-_][A-Za-z0-9_-]{16,}|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*KEY|\bBearer\s+[A-Za-z0-9._-]{20,}"
+    r"\b(?:sk|pk|ghp|gho|xox[bap])[-_][A-Za-z0-9_-]{16,}|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*KEY"
+    r"|\bBearer\s+[A-Za-z0-9._-]{20,}"
 )
 _HAN = re.compile(f"[{HAN}]")
 _KANA = re.compile(f"[{KANA}]")
@@ -69,7 +75,7 @@ _LEAK_LATIN = 60
 
 def unsafe(text: str) -> str | None:
     """Why a text may not be shown (the kind of what it holds), None where it may."""
-    for form in {text, html.unescape(text), unicodedata.normalize("NFKC", html.unescape(text))}:
+    for form in {text, html.unescape(text), plain(html.unescape(text))}:
         if _MARKDOWN_LINK.search(form):
             return "link"
         if _ADDRESS.search(form) or _DOMAIN_PATH.search(form) or _NUMBERED_HOST.search(form):
@@ -99,9 +105,8 @@ def notices(texts: Iterable[str], known_text: str) -> list[str]:
     flags: list[str] = []
     known = known_text.casefold()
     for text in texts:
-        for match in _DOMAIN.finditer(text):
-            if match[0].casefold() not in known:
-                flags.append(f"domain: {match[0][:80]}")
+        sites = (match[0] for match in _DOMAIN.finditer(text))
+        flags += [f"domain: {site[:80]}" for site in sites if site.casefold() not in known]
         if _INSTRUCTION.search(text):
             flags.append("speaks_of_instructions")
     return list(dict.fromkeys(flags))

@@ -1,4 +1,4 @@
-"""What a model wrote, brought to the form that was asked for: safe changes are made and flagged, others are faults.
+"""What a model wrote, brought to the form that was asked for: safe changes are flagged, others are faults.
 
 The JSON Schema leads: each part of the object is shaped by its part of the schema. References that stand beside or
 inside a claim are taken out of it and kept with its number.
@@ -282,7 +282,7 @@ class Shaping:
     # ------------------------------------------------------------------------------------------------- scalars
 
     def _text(self, value: Any, path: str) -> str:
-        if isinstance(value, bool) or isinstance(value, Mapping):
+        if isinstance(value, (bool, Mapping)):
             self.fault("not_text", path)
             return ""
         if isinstance(value, (int, float)):
@@ -361,7 +361,7 @@ def confidence_of(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        text = unicodedata.normalize("NFKC", value).strip()
+        text = unicodedata.normalize("NFKC", value[:200]).strip()
         if re.search(r"-\s*\d", text):
             return None
         word = _CONFIDENCE_WORDS.get(key_form(text.strip("。. ")))
@@ -406,7 +406,7 @@ def says_nothing(text: str) -> bool:
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text up to its last sentence within the limit, else its last clause or word, with `…` where it was cut."""
+    """The text up to its last sentence within the limit, else its last clause or word, with `…` for the rest."""
     head = text[:limit]
     ends = [place for place, character in enumerate(head) if character in _SENTENCE_ENDS]
     ends += [found.end() - 1 for found in re.finditer(r"\.(?=\s)", text[: limit + 1]) if found.end() <= limit]

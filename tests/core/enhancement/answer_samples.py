@@ -1,4 +1,4 @@
-"""An alert as prompts are rendered from it, what may be cited of it, and good answers about it, in both languages."""
+"""An alert as prompts are rendered from it, what may be cited of it, and good answers in both languages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ EVIDENCE = (
     EvidenceItem("context:business_indicators.pending_orders", "business_indicators.pending_orders = 23"),
 )
 VARIABLES: Mapping[str, Any] = {
-    "alert_details": "標題: 客服回應效率需改善\n說明: 平均回應時間 125.5 分鐘，高於門檻 120 分鐘\n起始日: 2025-08-05",
+    "alert_details": (
+        "標題: 客服回應效率需改善\n說明: 平均回應時間 125.5 分鐘，高於門檻 120 分鐘\n起始日: 2025-08-05"
+    ),
     "current_value": 125.5,
     "threshold_value": 120.0,
     "severity": "warning",

@@ -1,4 +1,4 @@
-"""The forms of answers: their schemas are such as grammars and providers accept, and what is known beside them fits."""
+"""The forms of answers: schemas such as grammars and providers accept, and what is known beside them."""
 
 from __future__ import annotations
 

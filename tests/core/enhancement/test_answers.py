@@ -166,14 +166,33 @@ def test_the_same_answer_twice_is_one_answer():
             "flattened: rootCauseAnalysis",
         ),
         (
-            {"rootCauseAnalysis": ["甲因", "乙因", "丙因", "丁因", "戊因", "己因"], "actionableRecommendations": list("甲乙丙")},
+            {
+                "rootCauseAnalysis": ["甲因", "乙因", "丙因", "丁因", "戊因", "己因"],
+                "actionableRecommendations": list("甲乙丙"),
+            },
             {"rootCauseAnalysis": ["甲因", "乙因", "丙因", "丁因", "戊因"]},
             "too_many: rootCauseAnalysis",
         ),
-        ({"businessImpact": {**ZH["businessImpact"], "severity": "High"}}, "high", "reworded: businessImpact.severity"),
-        ({"businessImpact": {**ZH["businessImpact"], "severity": "中等"}}, "medium", "reworded: businessImpact.severity"),
-        ({"businessImpact": {**ZH["businessImpact"], "severity": "严重"}}, "critical", "reworded: businessImpact.severity"),
-        ({"businessImpact": {**ZH["businessImpact"], "severity": "高 (high)"}}, "high", "reworded: businessImpact.severity"),
+        (
+            {"businessImpact": {**ZH["businessImpact"], "severity": "High"}},
+            "high",
+            "reworded: businessImpact.severity",
+        ),
+        (
+            {"businessImpact": {**ZH["businessImpact"], "severity": "中等"}},
+            "medium",
+            "reworded: businessImpact.severity",
+        ),
+        (
+            {"businessImpact": {**ZH["businessImpact"], "severity": "严重"}},
+            "critical",
+            "reworded: businessImpact.severity",
+        ),
+        (
+            {"businessImpact": {**ZH["businessImpact"], "severity": "高 (high)"}},
+            "high",
+            "reworded: businessImpact.severity",
+        ),
         (
             {"businessImpact": {"severity": "low", "affectedAreas": "客服、營運", "estimatedCost": None}},
             {"businessImpact": {"severity": "low", "affectedAreas": ["客服", "營運"], "estimatedCost": ""}},
@@ -190,7 +209,7 @@ def test_the_same_answer_twice_is_one_answer():
             "shortened: summary",
         ),
     ],
-)  # fmt: skip
+)
 def test_safe_changes_are_made_and_flagged(changed, result, flag):
     document = {**ZH, **changed}
     if "rootCauseAnalysis" in changed and isinstance(changed["rootCauseAnalysis"], list):
@@ -409,15 +428,69 @@ def cited(claims: int, **fields):
 
 
 OTHERS = {
-    "insight_deepening.v1": cited(3, deepAnalysis="客戶成長帶動營收。", opportunities=["加深會員經營"], risks=["客服負荷升高"], actions=["擴編客服"]),
-    "executive_summary.v1": cited(2, overallHealth="需關注", headline="回應時間超標", keyFindings=["回應時間超過門檻"], priorityActions=["增派客服"], period="2025-08-07"),
-    "trend_analysis.v1": cited(2, direction="上升", analysis="回應時間上升。", keyChanges=["回應時間上升"], outlook="可能續升", actions=["增派客服"]),
-    "risk_forecasting.v1": cited(3, riskLevel="very high", riskFactors=["人力不足"], impact={"timing": "兩週內", "extent": "客服"}, mitigationStrategies=["增派客服"], monitoringIndicators=["回應時間"]),
-    "customer_churn_analysis.v1": cited(2, riskLevel="高", analysis="等待過久。", churnDrivers=["等待過久"], retentionActions=["主動聯繫"], timelineEstimate="兩週"),
-    "business_intelligence.v1": cited(4, marketPosition={"strengths": ["客戶成長"], "weaknesses": [], "opportunities": [], "threats": []}, successFactors=["回應速度"], strategicRecommendations=["擴編客服"], risks=["人力不足"], roiForecast="無法推估"),
-    "customer_segmentation.v1": cited(2, segments=[{"segment": name, "characteristics": "常購買", "marketingStrategy": "會員優惠", "retentionAdvice": "專屬客服"} for name in ("high value", "新客")]),
-    "custom_analysis.v1": cited(2, dataInsight="營收成長。", keyFindings=["營收成長"], actions=["擴編客服"], risks=[]),
-}  # fmt: skip
+    "insight_deepening.v1": cited(
+        3,
+        deepAnalysis="客戶成長帶動營收。",
+        opportunities=["加深會員經營"],
+        risks=["客服負荷升高"],
+        actions=["擴編客服"],
+    ),
+    "executive_summary.v1": cited(
+        2,
+        overallHealth="需關注",
+        headline="回應時間超標",
+        keyFindings=["回應時間超過門檻"],
+        priorityActions=["增派客服"],
+        period="2025-08-07",
+    ),
+    "trend_analysis.v1": cited(
+        2,
+        direction="上升",
+        analysis="回應時間上升。",
+        keyChanges=["回應時間上升"],
+        outlook="可能續升",
+        actions=["增派客服"],
+    ),
+    "risk_forecasting.v1": cited(
+        3,
+        riskLevel="very high",
+        riskFactors=["人力不足"],
+        impact={"timing": "兩週內", "extent": "客服"},
+        mitigationStrategies=["增派客服"],
+        monitoringIndicators=["回應時間"],
+    ),
+    "customer_churn_analysis.v1": cited(
+        2,
+        riskLevel="高",
+        analysis="等待過久。",
+        churnDrivers=["等待過久"],
+        retentionActions=["主動聯繫"],
+        timelineEstimate="兩週",
+    ),
+    "business_intelligence.v1": cited(
+        4,
+        marketPosition={"strengths": ["客戶成長"], "weaknesses": [], "opportunities": [], "threats": []},
+        successFactors=["回應速度"],
+        strategicRecommendations=["擴編客服"],
+        risks=["人力不足"],
+        roiForecast="無法推估",
+    ),
+    "customer_segmentation.v1": cited(
+        2,
+        segments=[
+            {
+                "segment": name,
+                "characteristics": "常購買",
+                "marketingStrategy": "會員優惠",
+                "retentionAdvice": "專屬客服",
+            }
+            for name in ("high value", "新客")
+        ],
+    ),
+    "custom_analysis.v1": cited(
+        2, dataInsight="營收成長。", keyFindings=["營收成長"], actions=["擴編客服"], risks=[]
+    ),
+}
 
 
 @pytest.mark.parametrize("name", OTHERS)

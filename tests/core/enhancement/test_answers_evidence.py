@@ -73,9 +73,14 @@ def test_another_reference_is_not_taken_for_a_known_one(as_written):
 
 def test_what_could_mean_two_things_means_none():
     references = References(
-        [EvidenceItem("tag:7", "等待"), EvidenceItem("tag:9", "等待"), EvidenceItem("metric:等待", "x"),
-         EvidenceItem("context:a.x", "1"), EvidenceItem("context:a.y", "2")]
-    )  # fmt: skip
+        [
+            EvidenceItem("tag:7", "等待"),
+            EvidenceItem("tag:9", "等待"),
+            EvidenceItem("metric:等待", "x"),
+            EvidenceItem("context:a.x", "1"),
+            EvidenceItem("context:a.y", "2"),
+        ]
+    )
     assert references.resolve("等待") == ([], ["等待"])
     assert references.resolve("context:a") == ([], ["context:a"])
     assert references.resolve("metric:等待") == (["metric:等待"], [])
@@ -167,10 +172,18 @@ def test_evidence_of_another_shape_is_none(evidence):
 def test_references_may_stand_in_the_claims():
     document = {
         **ZH,
-        "rootCauseAnalysis": ["人力不足 [tag:12]", "訂單累積（證據：content:812、tag:12）。", {"cause": "系統維護", "evidence": ["tag:12"]}],
-        "actionableRecommendations": ["增派人力 (metric:avg_response_time)", "調整排班【tag:12】", "自動回覆 [tag:1]"],
+        "rootCauseAnalysis": [
+            "人力不足 [tag:12]",
+            "訂單累積（證據：content:812、tag:12）。",
+            {"cause": "系統維護", "evidence": ["tag:12"]},
+        ],
+        "actionableRecommendations": [
+            "增派人力 (metric:avg_response_time)",
+            "調整排班【tag:12】",
+            "自動回覆 [tag:1]",
+        ],
         "evidence": [],
-    }  # fmt: skip
+    }
     answer = parsed(document)
     assert answer.document["rootCauseAnalysis"] == ["人力不足", "訂單累積。", "系統維護"]
     assert answer.document["actionableRecommendations"] == ["增派人力", "調整排班"]

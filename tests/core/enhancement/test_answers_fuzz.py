@@ -108,10 +108,11 @@ def read(text: str, finish: str, name: str | None, locale: str) -> ParsedAnswer 
             expected={"titles": TITLES, "system_message": "You are a careful analyst of business data. " * 3},
         )
     except AnswerRejected as error:
-        assert error.faults
-        assert error.__cause__ is None, "refused for a mistake of ours"
-        assert all(fault.strip() and "\n" not in fault for fault in error.faults)
-        return None
+        refused = error
+    assert refused.faults
+    assert refused.__cause__ is None, "refused for a mistake of ours"
+    assert all(fault.strip() and "\n" not in fault for fault in refused.faults)
+    return None
 
 
 def keeps_its_promises(answer: ParsedAnswer | None, name: str | None) -> None:

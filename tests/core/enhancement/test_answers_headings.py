@@ -255,7 +255,10 @@ def test_recommendations():
 @pytest.mark.parametrize(
     ("reply", "subtype"),
     [
-        (MARKDOWN.replace("tag:", "tag:9").replace("content:", "content:9").replace("metric:", "metric:x"), "unsupported"),
+        (
+            MARKDOWN.replace("tag:", "tag:9").replace("content:", "content:9").replace("metric:", "metric:x"),
+            "unsupported",
+        ),
         (MARKDOWN.replace("- 檢查工單分派規則 [content:812]\n", ""), "schema_mismatch"),
         (MARKDOWN.split("## 根本")[0], "invalid_json"),
         (MARKDOWN.replace("## 摘要\n客服平均回應時間超過門檻。", ""), "schema_mismatch"),
@@ -263,6 +266,6 @@ def test_recommendations():
         ("The root cause is unclear and recommendations vary.", "invalid_json"),
         (MARKDOWN.replace("兩週內", "見 https://evil.example"), "content_filtered"),
     ],
-)  # fmt: skip
+)
 def test_what_text_lacks_is_not_made_up(reply, subtype):
     assert refusal(reply)[0] == subtype

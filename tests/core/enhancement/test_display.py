@@ -38,9 +38,13 @@ def test_an_answer_below_the_threshold_is_kept_not_shown():
         (Answer("disabled"), "disabled", "disabled"),
         (Answer("error", error_subtype=ErrorSubtype.TRUNCATED), "error", "error"),
         (Answer("error", error_type=ErrorType.RATE_LIMIT), "rate_limited", "error"),
-        (Answer("error", error_type=ErrorType.RATE_LIMIT, error_subtype=ErrorSubtype.BUDGET), "budget_exhausted", "error"),
+        (
+            Answer("error", error_type=ErrorType.RATE_LIMIT, error_subtype=ErrorSubtype.BUDGET),
+            "budget_exhausted",
+            "error",
+        ),
     ],
-)  # fmt: skip
+)
 def test_states_inside_and_statuses_outside(answer, state, status):
     assert internal_state(answer, 0.7) == state
     assert enhancement_status(state) == status
