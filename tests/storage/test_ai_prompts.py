@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.clients.prompt_files import load_prompt_files
 from tagging_orchestration.core.enhancement.models import PromptTemplate
-from tagging_orchestration.core.enhancement.prompts import content_sha256, version_order
+from tagging_orchestration.core.enhancement.prompts import (
+    content_sha256,
+    normalise_variables,
+    render,
+    version_order,
+)
 from tagging_orchestration.core.errors import ConfigurationError, UnknownName
 from tagging_orchestration.storage.ai_prompts import (
     list_templates,
@@ -376,3 +385,18 @@ def test_the_examples_of_the_manual_run(pool: ConnectionPool):
     assert row(pool, "my_analysis") == ("1.0", "數據:{{core_data}}", "zh-TW", False)
     assert [one.template.version for one in versions(pool, "my_analysis")] == ["1.0", "1.1"]
     assert [one.template.weight for one in versions(pool, "alert_enhancement")] == [100, 20]
+
+
+def test_variables_that_were_stored_render_to_the_same_bytes(pool: ConnectionPool):
+    made = template(text="甲:{{alert_details}}\n乙:{{current_value}}\n丙:{{insights}}")
+    document = {
+        "較長的鍵": 1e-7,
+        "b": [1e16, 1.5e300, 0.1, -0.0, 120.0, Decimal("120.5000"), True, None, "{{x}} ` \x00\ud800"],
+        "aa": {"z": datetime(2026, 3, 31, 16, tzinfo=UTC), "a": UUID(int=5), "": [[], {}]},
+    }
+    for value in (0, 5e-7, 1e22, Decimal("99.10"), "daily_revenue", "text\r\nwith lines"):
+        variables = {"alert_details": document, "current_value": value, "insights": [document, "x"]}
+        kept = normalise_variables(variables, "Asia/Taipei")
+        ((stored,),) = run(pool, "SELECT %s::jsonb", Jsonb(kept))
+        assert list(stored["alert_details"]) != list(document)
+        assert render(made, stored, "Asia/Taipei") == render(made, variables, "Asia/Taipei")
