@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import LiteralString
 
 import pytest
@@ -10,9 +11,11 @@ from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.ai.replay import replay, rerender
 from tagging_orchestration.ai.service import EnhancementService
+from tagging_orchestration.clients.prompt_files import load_prompt_files
 from tagging_orchestration.core.errors import ConfigurationError, UnknownName
 from tagging_orchestration.dev_llm.server import DevLlm
 from tagging_orchestration.storage import ai_results
+from tagging_orchestration.storage.ai_prompts import sync_prompts
 from tests.ai import business
 from tests.ai.business import SLOW
 from tests.storage.business_relations import AS_OF, run
@@ -90,23 +93,15 @@ def test_another_version_shows_how_the_prompts_differ(
 ):
     enhanced.enhance_alert(SLOW)
     (stored,) = ai_results.list_enhancements(pool, "default")
-    run(
-        pool,
-        (
-            """
-            UPDATE ai.ai_prompt_templates
-            SET prompt_template = '請用一句話回答。' || chr(10) || prompt_template, version = '1.1'
-            WHERE template_key = %s
-            """,
-            [stored.template_key],
-        ),
+    first = next(
+        template
+        for template in load_prompt_files()
+        if (template.template_key, template.locale) == (stored.template_key, stored.template_locale)
     )
+    text = f"請用一句話回答。\n{first.prompt_template}"
+    second = replace(first, version="1.1", prompt_template=text, content_sha256="1" * 64)
+    sync_prompts(pool, [*load_prompt_files(), second], "zh-TW")
     calls = len(server.calls)
-    locale = count(pool, "SELECT count(*) FROM ai.ai_prompt_template_versions WHERE version = '1.1'")
-    assert locale == 1
-    if stored.template_locale != "zh-TW":
-        pytest.fail("the business speaks Chinese")
-    run(pool, ("UPDATE ai.ai_prompt_template_versions SET locale = 'zh-TW' WHERE version = '1.1'", []))
     done = replay(pool, enhanced.gateway, "default", str(stored.id), version="1.1", dry_run=True)
     assert "+請用一句話回答。" in done.prompt_diff
     assert done.answer is None

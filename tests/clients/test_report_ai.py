@@ -22,7 +22,7 @@ VOID = {"meta", "link", "br", "input", "img"}
 
 
 class Base(HTMLParser):
-    """Tags and texts of a page without what AI added: elements of a class that begins with `ai`, ids of evidence."""
+    """Tags and texts of a page without what AI added: elements whose class begins with `ai`, ids of evidence."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
