@@ -333,6 +333,9 @@ class LlmGateway:
             failure = outcome
             if self._closing.is_set():
                 return failure
+            if isinstance(failure, LimitReached) and failure.scope in ("hour", "minute", "burst"):
+                # The same for all providers.
+                break
             if failure.subtype is ErrorSubtype.MODEL_NOT_FOUND:
                 # Once it is known which models there are, another one of the same provider may answer.
                 self._look(choice)
@@ -619,10 +622,15 @@ class LlmGateway:
 
     def _attempts(self, question: _Question, call: _Call, claimed: UUID) -> Answer | _Rejected:
         retried = repaired = False
+        earlier: _Rejected | None = None
         while True:
             outcome = self._attempt(question, call, claimed)
             if isinstance(outcome, Answer):
                 return outcome
+            if earlier is not None and not outcome.failure.sent:
+                # That the second attempt was refused explains nothing; the first one does.
+                return earlier
+            earlier = outcome
             if outcome.failure.may_retry and not retried:
                 retried = True
                 if self._closing.wait(RETRY_SECONDS):
@@ -774,7 +782,7 @@ class LlmGateway:
         started_at: datetime,
         started: float,
     ) -> None:
-        spend = failure_spend(failure, call.request)
+        spend = failure_spend(failure, call.request, streams=call.provider.adapter == "ollama")
         row = replace(
             self._row(question, call, started_at, started, "error", spend),
             called=failure.sent,

@@ -489,7 +489,7 @@ def test_a_day_without_tokens_refuses_critical_alerts_too(
     assert logged(ready) == [("miss", False, "rejected", "budget", "local")]
 
 
-def test_critical_alerts_may_exceed_the_hour(make: Make, llms: FakeLlms) -> None:
+def test_critical_alerts_may_exceed_the_hour(make: Make, ready: ConnectionPool) -> None:
     gateway = make(hourly_request_limit=1)
     assert gateway.ask(question(1)).status == "success"
     assert gateway.ask(question(2)).error_subtype == "budget"
@@ -497,6 +497,8 @@ def test_critical_alerts_may_exceed_the_hour(make: Make, llms: FakeLlms) -> None
     assert (
         make(hourly_request_limit=1, critical_first=False).ask(question(4, severity="critical")).status == "error"
     )
+    # What is the same for all providers is asked of one.
+    assert [row[3:] for row in logged(ready) if row[2] == "rejected"] == [("budget", "local")] * 2
     # A raised limit counts at once.
     assert make(hourly_request_limit=3).ask(question(5)).status == "success"
 

@@ -119,16 +119,19 @@ def reply_spend(reply: LlmReply, request: LlmRequest) -> Spend:
     return _spend(reply.tokens_prompt, reply.tokens_completion, bound, request.max_tokens, written)
 
 
-def failure_spend(failure: LlmFailure, request: LlmRequest) -> Spend:
+def failure_spend(failure: LlmFailure, request: LlmRequest, *, streams: bool) -> Spend:
     """What a failed call took: what the server said; nothing where it refused or was not reached; else, as nobody
-    knows, as much as it could."""
+    knows, as much as it could. Where answers are streamed, no byte means that nothing was generated; elsewhere a
+    call that was waited for in vain may have been worked on, and billed."""
     bound = prompt_bound(request)
     if failure.tokens_prompt is not None or failure.tokens_completion is not None:
         return _spend(
             failure.tokens_prompt, failure.tokens_completion, bound, request.max_tokens, request.max_tokens
         )
     refused = failure.http_status is not None and failure.http_status >= 400
-    if not failure.sent or refused or failure.may_retry or failure.subtype is ErrorSubtype.UNAVAILABLE:
+    unreached = failure.subtype is ErrorSubtype.UNAVAILABLE
+    nothing_came = failure.may_retry and (streams or failure.type is not ErrorType.TIMEOUT)
+    if not failure.sent or refused or unreached or nothing_came:
         return Spend()
     return Spend(bound, request.max_tokens, estimated=True)
 

@@ -107,7 +107,14 @@ def test_what_a_reply_took(said: tuple[int | None, int | None], expected: Spend)
     ],
 )
 def test_what_a_failure_took(failed: LlmFailure, tokens: int) -> None:
-    assert failure_spend(failed, request()).tokens == tokens
+    assert failure_spend(failed, request(), streams=True).tokens == tokens
+
+
+def test_a_provider_that_streams_nothing_may_have_worked_on_what_was_waited_for_in_vain() -> None:
+    late = failure(ErrorSubtype.DEADLINE, type=ErrorType.TIMEOUT, may_retry=True)
+    assert failure_spend(late, request(), streams=False) == Spend(prompt_bound(request()), 100, estimated=True)
+    busy = failure(ErrorSubtype.BUSY, http_status=503, may_retry=True)
+    assert failure_spend(busy, request(), streams=False) == Spend()
 
 
 def test_costs_are_rounded_up_to_a_millionth() -> None:
