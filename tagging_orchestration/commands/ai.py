@@ -238,8 +238,8 @@ def on() -> None:
     with Project() as project:
         found = probe_providers(project.pool, project.settings)
     show(_probes_view(found))
-    if not any(result.status != "unhealthy" for result in found):
-        note("AI is on, but no provider can answer yet; what it adds appears when one does (tagging ai probe).")
+    if not any(result.status == "healthy" for result in found):
+        note("AI is on, but no provider is well yet; what it adds appears when one is (tagging ai probe).")
     else:
         note("AI is on. The next run enhances what is pending; tagging ai off switches it off again.")
 
@@ -391,7 +391,7 @@ def _refuse_what_the_file_overrules(settings: Settings, name: str, stated: Mappi
 @verbose_option
 @click.pass_context
 def probe(context: click.Context, as_json: bool) -> None:
-    """Look at the active providers now; nothing is generated. Exit code 1 when none can answer."""
+    """Look at the active providers now; nothing is generated. Exit code 1 when none is well."""
     from tagging_orchestration.ai.health import ai_is_on, probe_providers
     from tagging_orchestration.wiring import Project
 
@@ -404,7 +404,7 @@ def probe(context: click.Context, as_json: bool) -> None:
         show(_probes_view(found))
     else:
         show("  nobody was contacted: " + ("no provider is active" if is_on else "AI is off (tagging ai on)"))
-    context.exit(1 if found and all(result.status == "unhealthy" for result in found) else 0)
+    context.exit(1 if found and not any(result.status == "healthy" for result in found) else 0)
 
 
 def _probes_view(found: Sequence[ProbeResult]) -> RenderableType:

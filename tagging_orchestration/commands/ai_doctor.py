@@ -44,7 +44,7 @@ def providers(project: Project) -> Finding:
             "AI is on and no provider is active",
             "tagging ai providers enable local",
         )
-    bad = [result for result in probe_providers(project.pool, project.settings) if result.status == "unhealthy"]
+    bad = [result for result in probe_providers(project.pool, project.settings) if result.status != "healthy"]
     if bad:
         return Finding(
             "ai providers",
@@ -62,9 +62,8 @@ def _advice(provider: ProviderRow, result: ProbeResult) -> str:
     if not provider.default_model:
         return f"tagging ai providers enable {provider.name} --model MODEL"
     if provider.adapter == "ollama":
-        # A server that answers says which models it has.
-        missing = bool(result.models)
-        return f"ollama pull {provider.default_model}" if missing else "start Ollama: ollama serve"
+        is_there = result.status == "degraded"
+        return f"ollama pull {provider.default_model}" if is_there else "start Ollama: ollama serve"
     return f"tagging ai providers disable {provider.name}, or see docs/ai-operations.md"
 
 

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.ai.sync import sync_ai
+from tagging_orchestration.ai.sync import load_seed
 from tagging_orchestration.business.dbt import project_dir
 from tagging_orchestration.core.enhancement.watch import CATEGORY
 from tagging_orchestration.settings import AiSettings, Settings
-from tagging_orchestration.storage.ai_providers import load_provider
+from tagging_orchestration.storage.ai_providers import load_provider, sync_providers
 
 
 def ai_settings(settings: Settings, **stated: Any) -> Settings:
@@ -23,9 +23,10 @@ def ai_settings(settings: Settings, **stated: Any) -> Settings:
 
 
 def open_ai(pool: ConnectionPool, settings: Settings, **stated: Any) -> Settings:
-    """A database with providers, prompts and the limits of the seed; AI is on unless it is stated otherwise."""
+    """A database with the providers and limits of the seeds, without prompts; AI is on unless stated otherwise."""
     settings = ai_settings(settings, **stated)
-    sync_ai(pool, settings)
+    seed = load_seed()
+    sync_providers(pool, seed.providers, seed.systems, settings.ai)
     publish_limits(pool)
     return settings
 
@@ -37,7 +38,8 @@ def publish_limits(pool: ConnectionPool) -> None:
     with pool.connection() as connection:
         for row in rows:
             columns = {name: value or None for name, value in row.items()}
-            connection.execute(_insert("analytics.metric_thresholds", columns), columns)
+            insert = _insert("analytics.metric_thresholds", columns) + sql.SQL(" ON CONFLICT DO NOTHING")
+            connection.execute(insert, columns)
 
 
 def add_call(

@@ -211,18 +211,21 @@ def _quality(
 def _availability(
     provider: ProviderFigures, alone: bool, dimension: str, limits: Mapping[str, Limits], rules: WatchRules
 ) -> Iterator[Finding]:
-    """Away now (critical when no other provider can answer), or too often in the last day."""
+    """Away now (critical when no other provider can answer), there without what it needs (such as its model), or
+    away too often in the last day."""
     if PROVIDER_AVAILABILITY not in limits:
         return
     name = provider.display_name
     share = provider.good_probes / provider.probes if provider.probes else 0.0
     beyond = limits[PROVIDER_AVAILABILITY].judge(share) if provider.probes >= rules.min_probes else None
+    limit = beyond[1] if beyond else limits[PROVIDER_AVAILABILITY].warning
+    reasons = words.reasons_away(provider.consecutive_failures, provider.health_detail)
     if _is_away(provider, rules):
         severity = Severity.CRITICAL if alone else Severity.WARNING
-        limit = beyond[1] if beyond else limits[PROVIDER_AVAILABILITY].warning
-        said = (words.AWAY_ALONE if alone else words.AWAY).say(
-            name=name, **words.reasons_away(provider.consecutive_failures, provider.health_detail)
-        )
+        said = (words.AWAY_ALONE if alone else words.AWAY).say(name=name, **reasons)
+    elif provider.health_status == "degraded":
+        severity = Severity.WARNING
+        said = words.UNWELL.say(name=name, **reasons)
     elif beyond:
         severity, limit = beyond
         said = words.OFTEN_AWAY.say(

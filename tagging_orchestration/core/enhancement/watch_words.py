@@ -71,6 +71,12 @@ AWAY = Words(
     AWAY_ALONE.title_zh,
     "{reasons_zh}期間改由其他 AI 服務回答。",
 )
+UNWELL = Words(
+    "AI provider {name} is not well",
+    "{reasons}Until that is mended AI texts may be missing; everything else goes on.",
+    "AI 服務「{name}」狀態異常",
+    "{reasons_zh}排除之前可能缺少 AI 內容，其他功能不受影響。",
+)
 OFTEN_AWAY = Words(
     "AI provider {name} is often away",
     "It was well in {good:,} of {probes:,} looks of the last 24 hours ({value:.1%}); the limit is {limit:.1%}.",

@@ -92,10 +92,11 @@ def test_every_text_is_in_both_languages_and_complete():
         replace(WELL, successes=5, main_error="timeout", p95_response_ms=50_000, valid_answers=1),
         replace(OTHER, health_status="unhealthy", health_detail="connection refused", consecutive_failures=4),
         replace(OTHER, name="claude", good_probes=1),
+        replace(OTHER, name="hybrid", health_status="degraded", health_detail="it has no model phi4-mini"),
         cost=DailyUse(4.9, 5, (0.1, 0.1, 0.1)),
         tokens=DailyUse(199_000, 200_000, (1000, 1000, 1000)),
     )
-    assert len({finding.key for finding in findings}) == len(findings) == 9
+    assert len({finding.key for finding in findings}) == len(findings) == 10
     for finding in findings:
         for locale in ("en", "zh-Hant"):
             texts = finding.texts[locale]
@@ -133,6 +134,12 @@ def test_a_provider_that_is_away_is_critical_when_nobody_else_can_answer(away):
     assert "Other providers answer" in helped.texts["en"]["message"]
     assert [finding.severity for finding in found(down, replace(OTHER, **away))] == ["critical", "critical"]
     assert found(replace(WELL, consecutive_failures=2)) == []
+
+
+def test_a_server_without_its_model_is_a_warning():
+    (finding,) = found(replace(WELL, health_status="degraded", health_detail="it has no model phi4-mini."))
+    assert (finding.alert_subtype, finding.severity) == ("ai_availability", Severity.WARNING)
+    assert "it has no model phi4-mini." in finding.texts["zh-Hant"]["message"].replace("。", ".")
 
 
 def test_what_is_switched_off_in_the_thresholds_is_not_judged():
