@@ -23,8 +23,9 @@ CALL = """
     FROM (SELECT date_trunc('hour', now(), 'UTC') - %s * interval '1 hour' + interval '1 second') AS t (at)
 """
 HOURS = """
-    SELECT extract(epoch FROM date_trunc('hour', now(), 'UTC') - hour)::integer / 3600 AS ago, calls, p95_response_ms,
-        tokens, success_rate
+    SELECT
+        extract(epoch FROM date_trunc('hour', now(), 'UTC') - hour)::integer / 3600 AS ago, calls,
+        p95_response_ms, tokens, success_rate
     FROM ai.ai_metrics_hourly
     ORDER BY hour DESC
 """
