@@ -51,6 +51,7 @@ def timed_out(call: GuardedCall, where: str) -> LlmFailure:
         subtype=ErrorSubtype.DEADLINE,
         http_status=call.status,
         may_retry=not call.answered,
+        sent=call.sent,
     )
 
 

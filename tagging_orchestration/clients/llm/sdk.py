@@ -43,7 +43,7 @@ class SdkClient:
         Where a model refuses a temperature, as newer ones do, the failure may be retried: the next has none.
         """
         if self._closed.is_set():
-            raise LlmFailure(f"{self._where}: the client is closed", subtype=ErrorSubtype.CANCELLED)
+            raise LlmFailure(f"{self._where}: the client is closed", subtype=ErrorSubtype.CANCELLED, sent=False)
         call = GuardedCall(request.timeout_seconds, cancel)
         says_temperature = request.model not in self._without_temperature
         try:
@@ -100,6 +100,7 @@ class SdkClient:
             raise LlmFailure(
                 f"{self.kind} needs the extra {self.package}: pip install 'tagging-orchestration[{self.package}]'",
                 subtype=ErrorSubtype.UNSUPPORTED,
+                sent=False,
             ) from None
         # At the level DEBUG the SDKs log whole requests, prompts included.
         logger = logging.getLogger(self.package)
@@ -126,6 +127,7 @@ class SdkClient:
             return LlmFailure(
                 f"{self._where}: the request cannot be made: look at base_url, model and parameters",
                 subtype=ErrorSubtype.BAD_REQUEST,
+                sent=False,
             )
         if call.status is not None and call.status >= 300:
             return failures.by_status(call.status, call, self._where, model)

@@ -203,7 +203,7 @@ def test_without_its_key_a_provider_fails_before_a_request(server, adapter, monk
     monkeypatch.delenv(VARIABLE, raising=False)
     client = make_client(a_provider(adapter, server.base_url))
     failure = failure_of(lambda: client.complete(a_request()))
-    assert failure.type is ErrorType.AUTH_ERROR
+    assert (failure.type, failure.sent) == (ErrorType.AUTH_ERROR, False)
     assert VARIABLE in str(failure)
     assert client.probe("phi4-mini").status == "unhealthy"
     assert server.requests == []
@@ -227,7 +227,7 @@ def test_an_sdk_that_is_not_installed_is_named(server, cloud, adapter, monkeypat
     monkeypatch.setitem(sys.modules, adapter, None)
     failure = failure_of(lambda: cloud.complete(a_request()))
     assert f"tagging-orchestration[{adapter}]" in str(failure)
-    assert failure.subtype is ErrorSubtype.UNSUPPORTED
+    assert (failure.subtype, failure.sent) == (ErrorSubtype.UNSUPPORTED, False)
 
 
 def test_nothing_of_a_prompt_or_key_is_logged(server, cloud, adapter, caplog):

@@ -266,6 +266,7 @@ def test_19_nobody_listens_then_somebody_does(server, client):
     server.script(Fault.CONNECTION_REFUSED)
     failure = failure_of(lambda: client.complete(a_request()))
     assert (failure.subtype, failure.http_status, failure.may_retry) == (ErrorSubtype.UNAVAILABLE, None, True)
+    assert not failure.sent
     assert client.probe("phi4-mini").status == "unhealthy"
     server.reset()
     assert client.complete(a_request()).text
@@ -426,9 +427,10 @@ def test_32_a_huge_line_is_dropped_before_it_fills_the_memory(server, client):
     assert "8 MB" in str(failure)
 
 
-def test_33_commands_in_a_reply_are_text(server, client):
+@pytest.mark.parametrize("system", ["You analyse a shop.", "你是商店的分析師。"])
+def test_33_commands_in_a_reply_are_text(server, client, system):
     server.script(Fault.INJECTION)
-    reply = client.complete(a_request())
+    reply = client.complete(a_request(system=system))
     document = json.loads(reply.text)
     jsonschema.validate(document, SCHEMA)
     assert INJECTION_TEXT in document["summary"]
@@ -439,4 +441,4 @@ def test_a_port_where_nothing_ever_answers_is_left_at_the_deadline():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = OllamaClient(f"http://127.0.0.1:{silent.getsockname()[1]}")
         failure = failure_of(lambda: client.complete(a_request(timeout_seconds=0.05)))
-    assert (failure.type, failure.may_retry) == (ErrorType.TIMEOUT, True)
+    assert (failure.type, failure.may_retry, failure.sent) == (ErrorType.TIMEOUT, True, True)
