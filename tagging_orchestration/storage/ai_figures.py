@@ -8,9 +8,8 @@ from typing import Any
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import ConnectionPool
 
+from tagging_orchestration.core.enhancement.display import HIGH_CONFIDENCE, MEDIUM_CONFIDENCE
 from tagging_orchestration.core.enhancement.figures import (
-    HIGH_CONFIDENCE,
-    MEDIUM_CONFIDENCE,
     Bucket,
     BudgetShare,
     EnhancementMetrics,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tagging_orchestration.core.enhancement.envelopes import Status
 from tagging_orchestration.core.enhancement.models import Answer, ErrorSubtype, ErrorType
 
+Status = Literal["loading", "success", "error", "disabled"]
 Band = Literal["high", "medium", "low"]
 InternalState = Literal[
     "loading", "success", "error", "disabled", "cached", "low_confidence", "rate_limited", "budget_exhausted"
@@ -25,8 +25,8 @@ _STATUSES: dict[str, Status] = {
     "budget_exhausted": "error",
     "disabled": "disabled",
 }
-_SLOW = ("AI analysis is taking longer than usual", "AI 分析回應較慢")
-_UNAVAILABLE = ("AI analysis is not available right now", "AI 分析暫時無法使用")
+_SLOW = ("The AI analysis takes longer than usual; try again later.", "AI 分析回應較慢，請稍後重試")
+_UNAVAILABLE = ("AI analysis is not available at present.", "AI 分析暫時無法使用")
 # The server is not there, or nobody is to be asked now: the page is complete without AI, so nothing is said.
 _SILENT = frozenset(
     {
@@ -67,14 +67,15 @@ def internal_state(answer: Answer, threshold: float) -> InternalState:
     return "cached" if answer.cache_status in ("hit", "stale") else "success"
 
 
-def notice(error_type: ErrorType | None, error_subtype: ErrorSubtype | None, locale: str) -> str | None:
-    """What people are told of a failed question beside the unchanged page; None where nothing is said."""
+def notice(error_type: ErrorType | None, error_subtype: ErrorSubtype | None, locale: str) -> str:
+    """What people are told of a failed question beside the unchanged page: nothing where there is no server or no
+    question to be asked now, a soft word where it is slow, and that it failed otherwise."""
     if error_type is None and error_subtype is None:
-        return None
+        return ""
     if error_type == ErrorType.TIMEOUT or error_subtype == ErrorSubtype.DEADLINE:
         english, chinese = _SLOW
     elif error_type == ErrorType.RATE_LIMIT or error_subtype in _SILENT:
-        return None
+        return ""
     else:
         english, chinese = _UNAVAILABLE
     return chinese if locale.startswith("zh") else english

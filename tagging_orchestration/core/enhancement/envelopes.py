@@ -6,20 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from tagging_orchestration.core.enhancement.models import Answer, ErrorSubtype, ErrorType, SubjectType
+from tagging_orchestration.core.enhancement.display import Status, notice
+from tagging_orchestration.core.enhancement.models import Answer, SubjectType
 
-Status = Literal["loading", "success", "error", "disabled"]
-
-_SILENT = frozenset({ErrorSubtype.UNAVAILABLE, ErrorSubtype.BUSY, ErrorSubtype.CANCELLED, ErrorSubtype.BUDGET})
-_NOTICES = {
-    "en": (
-        "The AI analysis takes longer than usual; try again later.",
-        "AI analysis is not available at present.",
-    ),
-    "zh-Hant": ("AI 分析回應較慢，請稍後重試", "AI 分析暫時無法使用"),
-}
 # Other names of the parts of an alert's analysis, for callers that know the older ones.
 _ALIASES = {"rootCauseAnalysis": "rootCause", "actionableRecommendations": "recommendations"}
 
@@ -44,10 +35,9 @@ class Envelope:
         """What a person may be told beside the unchanged base: nothing where AI is off or cannot be reached, a
         soft word where it is slow, and that it failed otherwise."""
         answer = self.answer
-        if self.status != "error" or answer is None or answer.error_subtype in _SILENT:
+        if self.status != "error" or answer is None:
             return ""
-        slow, failed = _NOTICES["zh-Hant" if locale.startswith("zh") else "en"]
-        return slow if answer.error_type == ErrorType.TIMEOUT else failed
+        return notice(answer.error_type, answer.error_subtype, locale)
 
     def to_json(self) -> dict[str, Any]:
         """The envelope as API JSON. An analysis has `alertId` (or `subjectId`), `aiAnalysis`, `generatedAt`,

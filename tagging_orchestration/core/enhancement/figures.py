@@ -9,9 +9,6 @@ from typing import Any, Literal
 Bucket = Literal["hour", "day"]
 Grouping = Literal["provider", "model", "template", "subject", "day"]
 
-HIGH_CONFIDENCE, MEDIUM_CONFIDENCE = 0.8, 0.6
-"""From so much on an answer's confidence is high, or medium; below it is low."""
-
 
 @dataclass(frozen=True, slots=True)
 class UsagePoint:

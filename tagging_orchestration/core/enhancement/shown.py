@@ -6,14 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from tagging_orchestration.core.business.report import HealthReport
+from tagging_orchestration.core.enhancement.display import Band, band
 from tagging_orchestration.core.enhancement.switches import UserSettings
-
-Band = Literal["high", "medium", "low"]
-
-HIGH_CONFIDENCE, LOW_CONFIDENCE = 0.8, 0.6
 
 # Lists of claims of each kind of subject in the order in which `claim_index` counts through them; the word under
 # which a page shows each.
@@ -95,7 +92,7 @@ class Shown:
     @property
     def band(self) -> Band:
         """How sure the model says it is."""
-        return confidence_band(self.confidence)
+        return band(self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +110,6 @@ class ReportEnhancements:
 
     def __bool__(self) -> bool:
         return bool(self.alerts or self.insights or self.recommendations or self.summaries or self.loading)
-
-
-def confidence_band(confidence: float) -> Band:
-    """high from 0.8 on, low below 0.6."""
-    if confidence >= HIGH_CONFIDENCE:
-        return "high"
-    return "low" if confidence < LOW_CONFIDENCE else "medium"
 
 
 def shown(

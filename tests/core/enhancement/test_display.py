@@ -54,16 +54,16 @@ def test_states_inside_and_statuses_outside(answer, state, status):
 @pytest.mark.parametrize(
     ("kind", "subtype", "words"),
     [
-        (ErrorType.GENERAL_ERROR, ErrorSubtype.UNAVAILABLE, None),
-        (ErrorType.GENERAL_ERROR, ErrorSubtype.MODEL_NOT_FOUND, None),
-        (ErrorType.RATE_LIMIT, ErrorSubtype.BUDGET, None),
-        (None, None, None),
-        (ErrorType.TIMEOUT, ErrorSubtype.DEADLINE, "AI 分析回應較慢"),
-        (ErrorType.TIMEOUT, None, "AI 分析回應較慢"),
+        (ErrorType.GENERAL_ERROR, ErrorSubtype.UNAVAILABLE, ""),
+        (ErrorType.GENERAL_ERROR, ErrorSubtype.MODEL_NOT_FOUND, ""),
+        (ErrorType.RATE_LIMIT, ErrorSubtype.BUDGET, ""),
+        (None, None, ""),
+        (ErrorType.TIMEOUT, ErrorSubtype.DEADLINE, "AI 分析回應較慢，請稍後重試"),
+        (ErrorType.TIMEOUT, None, "AI 分析回應較慢，請稍後重試"),
         (ErrorType.GENERAL_ERROR, ErrorSubtype.INVALID_JSON, "AI 分析暫時無法使用"),
         (ErrorType.AUTH_ERROR, None, "AI 分析暫時無法使用"),
     ],
 )
 def test_what_people_are_told(kind, subtype, words):
     assert notice(kind, subtype, "zh-TW") == words
-    assert (notice(kind, subtype, "en") is None) == (words is None)
+    assert (notice(kind, subtype, "en") == "") == (words == "")

@@ -7,7 +7,7 @@ import pytest
 from tagging_orchestration.core.enhancement.envelopes import EnhanceReport, Envelope
 from tagging_orchestration.core.enhancement.forms import FORMS
 from tagging_orchestration.core.enhancement.models import Answer, ErrorSubtype, ErrorType
-from tagging_orchestration.core.enhancement.shown import CLAIM_LISTS, confidence_band
+from tagging_orchestration.core.enhancement.shown import CLAIM_LISTS
 from tagging_orchestration.core.enhancement.switches import UserSettings
 from tests.fakes import enhancements as fake
 
@@ -48,14 +48,6 @@ def test_numbers_that_are_in_no_data_are_marked_where_they_stand():
 def test_evidence_that_leads_nowhere_is_not_shown():
     shown = fake.alert(evidence=((0, "tag:404"), (0, "tag:11")))
     assert [citation.ref for citation in shown.parts[0].claims[0].citations] == ["tag:11"]
-
-
-@pytest.mark.parametrize(
-    ("confidence", "band"),
-    [(1, "high"), (0.8, "high"), (0.79, "medium"), (0.6, "medium"), (0.59, "low"), (0, "low")],
-)
-def test_confidence_has_three_bands(confidence: float, band: str):
-    assert confidence_band(confidence) == band
 
 
 def test_what_the_model_is_unsure_of_is_hidden_below_the_threshold():
