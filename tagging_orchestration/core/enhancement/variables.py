@@ -519,7 +519,11 @@ def _business_variables(subject: CustomSubject, business: BusinessFacts, locale:
     cards = {card.metric.metric_name: card for card in (*report.key_metrics, *report.other_metrics)}
     chosen = cards.get(subject.metric_name or "") or next(iter(report.key_metrics), None)
     points = _points(chosen.series) if chosen and chosen.series else []
-    customers = [card for card in cards.values() if card.metric.category.startswith("customer")]
+    customers = [
+        card
+        for card in cards.values()
+        if card.metric.category.startswith("customer") or "customer" in card.metric.metric_name
+    ]
     cohorts = [
         _without_empty(
             {
