@@ -51,6 +51,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,63}")
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?")
 _FLAT_ITEM_CHARACTERS = 160
 _FIRST_IN_BULLETS = ("ref", "id", "title", "name")
+_LINE_ENDS = re.compile("\r\n|[\r\n\u2028\u2029]")
 # Controls (but tab and newline), halves of surrogate pairs, directional marks, and the invisible "tag" characters
 # that can hide an instruction from people's eyes.
 _INVISIBLE = re.compile(
@@ -185,7 +186,7 @@ def render(template: PromptTemplate, variables: Mapping[str, Any], timezone: str
     texts = {
         name: "" if name in missing else _value(name, plain[name], label, fence, template.locale) for name in names
     }
-    lines = template.prompt_template.splitlines()
+    lines = _LINE_ENDS.split(template.prompt_template)
     gone = {
         number
         for number, line in enumerate(lines)
@@ -226,7 +227,7 @@ def _plain(value: Any, zone: ZoneInfo, name: str) -> Any:
     if isinstance(value, Enum):
         return _plain(value.value, zone, name)
     if isinstance(value, str):
-        return _INVISIBLE.sub("", value.replace("\r\n", "\n").replace("\r", "\n"))
+        return _INVISIBLE.sub("", _LINE_ENDS.sub("\n", value))
     if isinstance(value, Decimal | float):
         return _number(value)
     if isinstance(value, int):
