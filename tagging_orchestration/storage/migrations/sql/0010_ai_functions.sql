@@ -3,6 +3,7 @@
 ALTER TABLE ai.ai_providers ADD COLUMN models text[];
 COMMENT ON COLUMN ai.ai_providers.models IS
     'models the server had at the last look at it; NULL where that is not known';
+CREATE INDEX ai_usage_logs_scores ON ai.ai_usage_logs (template_key, provider_id, model, created_at) WHERE called;
 
 -- ------------------------------------------------------------------------------------------------ the choice
 
@@ -10,7 +11,7 @@ COMMENT ON COLUMN ai.ai_providers.models IS
 -- gain weight: n / (n + 100). Performance: share of successes, halved where the slow ones (p95) take the whole time
 -- limit. Cost: 0.0075 USD a success (a gpt-4o call of 1,000 tokens in and 500 out) is the 0.50 that is stated for
 -- gpt-4o. Quality: mean of the shares of valid forms, of valid evidence, and of votes "useful", as far as known.
-CREATE FUNCTION ai.provider_scores(at timestamptz DEFAULT clock_timestamp()) RETURNS TABLE (
+CREATE FUNCTION ai.provider_scores(at timestamptz DEFAULT now()) RETURNS TABLE (
     config_id uuid, template_key varchar, provider_id uuid, provider_name varchar, model text, model_note text,
     stated_performance numeric, stated_cost_efficiency numeric, stated_quality numeric, stated_overall numeric,
     calls_7d bigint, success_rate_7d numeric, p95_response_time_ms_7d numeric, cost_per_success_7d numeric,
@@ -47,7 +48,7 @@ CREATE FUNCTION ai.provider_scores(at timestamptz DEFAULT clock_timestamp()) RET
                     a.asked || ' is not on the server'
             END AS note
     ) AS m
-    -- index: ai_usage_logs_performance
+    -- index: ai_usage_logs_scores
     CROSS JOIN LATERAL (
         SELECT
             count(*) AS calls,
