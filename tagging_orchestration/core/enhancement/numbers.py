@@ -72,7 +72,9 @@ _UUID = re.compile(
     r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{16,}\b", re.I
 )
 _VERSION = re.compile(r"(?<!\d)\d{1,9}(?:\.\d{1,9}){2,8}")
-_ROUND_THE_CLOCK = re.compile(r"24\s*[/x×]\s*7|7\s*[/x×]\s*24", re.IGNORECASE)
+_PHRASES = re.compile(r"24\s*[/x×]\s*7|7\s*[/x×]\s*24|24\s*小時(?=客服|服務|待命|監控)|80\s*/\s*20", re.IGNORECASE)
+# 14萬5千, 1億2000萬: what follows the first scale.
+_REMAINDER = re.compile(r"(\d{1,4})([千百萬万])?(?![\d.,%])")
 
 _MONTH_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = (
@@ -241,13 +243,17 @@ class KnownNumbers:
             return True
         if re.match(r"\s*[日號号]", token.rest) and value in self._day_numbers:
             return True
+        if re.match(r"\s*[點点時时](?![間间])", token.rest) and any(
+            hour in (value, -1) for hour, _ in self._clock
+        ):
+            return True
         # A share in another notation: 87 for 0.87, or 0.152 for 15.2 %.
         other = value * 100 if value < 1 else value / 100
         return (value < 1 or other < 1) and _near(self._sorted, other, 0, False)
 
-    def has_name(self, name: str) -> bool:
-        """Whether a code such as SKU-1234 stands in the data."""
-        return name.casefold() in self._text.casefold()
+    def has_name(self, name: str, digits: str) -> bool:
+        """Whether a code such as SKU-1234 stands in the data, or a year of it after letters (FY2025)."""
+        return name.casefold() in self._text.casefold() or int(digits) in {year for year, _, _ in self._days}
 
     def has_date(self, year: int | None, month: int | None, day: int | None) -> bool:
         """Whether a date, or the part of one that is given, is of the data."""
@@ -281,7 +287,7 @@ def unsupported_numbers(
 
 
 def _unsupported(text: str, path: str, form: Form, known: KnownNumbers, own: set[float]) -> Iterator[str]:
-    plain = _ROUND_THE_CLOCK.sub(lambda match: " " * len(match[0]), text.translate(_FULL_WIDTH))
+    plain = _PHRASES.sub(lambda match: " " * len(match[0]), text.translate(_FULL_WIDTH))
     plain = re.sub(r"<[A-Z_]+_\d+>", lambda match: " " * len(match[0]), plain)
     plans = path in form.plans
     is_timeline = path.rpartition(".")[2].startswith("timeline")
@@ -304,8 +310,9 @@ def _unsupported(text: str, path: str, form: Form, known: KnownNumbers, own: set
         if not plans and not known.has_time(int(match[1]), int(match[2])):
             yield match[0]
     rest = _TIME.sub(lambda match: " " * len(match[0]), rest)
-    for match in re.finditer(r"[A-Za-z][A-Za-z_]*-?\d{3,}\b", rest):
-        if not _CURRENCY.match(re.match(r"[A-Za-z]+", match[0])[0] + "$") and not known.has_name(match[0]):  # type: ignore[index]
+    for match in re.finditer(r"[A-Za-z][A-Za-z_]*-?\d{3,20}\b", rest):
+        letters = match[0].rstrip("0123456789")
+        if not _CURRENCY.search(letters) and not known.has_name(match[0], match[0][len(letters) :]):
             yield match[0]
     for token in _tokens(rest):
         if _is_no_fact(token, plans, is_timeline) or (token.value in own and not (token.percent or token.money)):
@@ -336,8 +343,11 @@ def _tokens(text: str) -> list[_Token]:
     text = _VERSION.sub(lambda match: " " * len(match[0]), text)
     found: list[_Token] = []
     matches = list(_NUMBER.finditer(text))
+    done = 0
     for match in matches:
         start, end = match.span()
+        if start < done:
+            continue
         if len(match[0]) > 25 or (
             re.search(r"[A-Za-z_][A-Za-z_]*-?$", text[max(0, start - 12) : start])
             and not (_CURRENCY.search(text[max(0, start - 6) : start]))
@@ -351,6 +361,11 @@ def _tokens(text: str) -> list[_Token]:
             unit = scaled[1] or scaled[2] or scaled[3] or scaled[4]
             scale *= _DOUBLE_SCALES.get(unit) or _SCALES[unit]
             end = scaled.end()
+        remainder = _REMAINDER.match(text, end) if scale >= 1e4 else None
+        if remainder:
+            added = float(remainder[1]) * _SCALES.get(remainder[2] or "", 1.0)
+            value, step = value + added / scale, _SCALES.get(remainder[2] or "", 1.0) / scale
+            end = done = remainder.end()
         percent = _PERCENT.match(text, end)
         tenths = None if percent else _TENTHS.match(text, end)
         if percent:
