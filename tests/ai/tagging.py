@@ -39,11 +39,21 @@ class LetterEmbedder:
         return None
 
 
+class EmailMasker:
+    """Masks addresses only; the real masker takes seconds to load and has tests of its own."""
+
+    fingerprint = "e-mail"
+
+    def mask(self, text: str, language: str | None = None) -> str:
+        return re.sub(r"[\w.]+@[\w.]+\w", "<EMAIL_1>", text)
+
+
 def tagging_project(settings: Settings, *, synchronised: bool = True, **tags: Any) -> Project:
     """A project under these settings with `ai.tags` as given."""
     ai = AiSettings(enabled=True, tags=TagProposalSettings(**{"enabled": True, **tags}))
     project = Project(settings.model_copy(update={"ai": ai}))
     project.__dict__["embedder"] = LetterEmbedder()
+    project.__dict__["masker"] = EmailMasker()
     project.__dict__["language"] = FakeLanguageTools()
     if synchronised:
         sync_ai(project.pool, project.settings)

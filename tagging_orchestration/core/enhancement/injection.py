@@ -41,9 +41,10 @@ _RULES = (
     r"|(?:system|developer) message|training|constraint|polic(?:y|ies)|programming)"
 )
 _ORDERS = (
-    rf"\b(?:ignor|disregard|forget|overrid|bypass|discard|skip|neglect|violat|drop)\w*\b.{{0,50}}\b{_RULES}",
+    rf"\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget|overrid(?:e|ing)|bypass|discard|skip|neglect|violate|drop)\b"
+    rf".{{0,50}}\b{_RULES}",
     r"\b(?:ignore|disregard|forget)\b.{0,20}\b(?:above|everything|all (?:of )?(?:the )?(?:previous|prior|before))",
-    rf"\b(?:new|updated|real|actual|secret|hidden|following|additional) (?:system )?{_RULES}s?\b\s*[:：]",
+    rf"\b(?:new|updated|real|actual|secret|hidden|following|additional) (?:system )?{_RULES}s?\b\s{{0,8}}[:：]",
     r"\bsystem (?:prompt|message|instruction|override|note|mode)|\b(?:prompt|instruction) (?:above|injection)"
     r"|\byour (?:system )?(?:prompt|instructions)\b|\b(?:developer|admin|debug|god|dan|jailbreak"
     r"|maintenance) mode",
@@ -51,13 +52,14 @@ _ORDERS = (
     r"|assistant|language"
     r"|model|chatbot|tagger|helpful|unrestricted|evil)|\bpretend (?:to be|that you|you are)"
     r"|\brole-?play\b|\bjailbreak"
-    r"|\bact as (?:an?|the|if)\b.{0,20}\b(?:ai|assistant|model|admin|system|root|developer|tagger)",
-    r"(?:^|\n|[>\"'\]])\s*(?:\*\*|#+ ?|<)?(?:system|assistant|developer|human|user|tool)(?:\*\*|>)?\s*[:：]"
+    r"|\bact as (?:an?|the|if)\b.{0,20}\b(?:ai|assistant|model|admin|system|root|developer)",
+    r"(?:^|\n|[>\"'\]])\s{0,8}(?:\*\*|#+ ?|<)?(?:system|assistant|developer|human|user|tool)"
+    r"(?:\*\*|>)?\s{0,8}[:：]"
     r"|\[/?(?:inst|system)\]|<[|｜]|</?(?:system|assistant|user|instructions?|data|prompt|contents?|tool_call)\b"
-    r"|#{2,}\s*(?:system|instruction|new task|response|end of)|\b(?:begin|end) of (?:the )?(?:data"
+    r"|#{2,}\s{0,8}(?:system|instruction|new task|response|end of)|\b(?:begin|end) of (?:the )?(?:data"
     r"|content|text|prompt"
-    r"|input|document|user)|^\s*`{3,}|\{\s*\{|\}\s*\}",
-    r"\b(?:reveal|print|repeat|show|output|leak|disclose|dump|display|tell me|return|list|exfiltrat\w*"
+    r"|input|document|user)|^\s{0,8}`{3,}|\{\s{0,8}\{|\}\s{0,8}\}",
+    r"\b(?:reveal|print|repeat|show|output|leak|disclose|dump|display|tell me|return|list|exfiltrat\w{0,12}"
     r"|expose|quote"
     r"|include|copy|append|give me|send)\b.{0,60}\b(?:prompt|instructions|system message|api.?keys?"
     r"|secrets?|passwords?"
@@ -77,15 +79,15 @@ _ORDERS = (
     r".{0,60}(?:https?:|www\.|\bapi\b|\btool\b|\bfunction\b|\bendpoint\b|\bwebhook\b|\burl\b)",
     r"\b(?:execute|invoke|run|use|call)\b.{0,20}\b(?:tools?|functions?|commands?|shell|code|sql|script|plugin)\b",
     r"\b(?:ai|llm|gpt|chatgpt|claude|llama|(?:language )?model|assistant|tagger|chatbot"
-    r"|bot)\b\s*[,:：]\s*(?:please|you|do"
+    r"|bot)\b\s{0,8}[,:：]\s{0,8}(?:please|you|do"
     r"|must|ignore|add|tag|output|the)|\b(?:note|message|instruction|attention|hint)s? (?:to"
     r"|for) (?:the |an? |any )?"
     r"(?:ai|llm|language model|model|assistant|tagger|bot)",
-    r"[\"'](?:name|tags|contents|number|is_new|confidence|quote)[\"']\s*[:：]|\bis_new\b",
-    r"\bexamples?\b\s*\d*\s*[:：].{0,80}(?:\btags?\b|\blabels?\b|[-=]>)",
+    r"[\"'](?:name|tags|contents|number|is_new|confidence|quote)[\"']\s{0,8}[:：]|\bis_new\b",
+    r"\bexamples?\b\s{0,8}\d*\s{0,8}[:：].{0,80}(?:\btags?\b|\blabels?\b|[-=]>)",
     r"\b(?:decode|base64|rot13|hex-?decode|unescape)\b",
-    r"!\[[^\]]*\]\([^)]*\)|<(?:img|script|iframe|a|svg|style)\b|javascript:|\bon(?:error|load)\s*=",
-    r"\b(?:drop|truncate|delete from|insert into|update)\s+(?:table|tagging|contents?|tags)\b",
+    r"!\[[^\]]{0,200}\]\([^)]{0,300}\)|<(?:img|script|iframe|a|svg|style)\b|javascript:|\bon(?:error|load)\s{0,8}=",
+    r"\b(?:drop|truncate|delete from|insert into|update)\s{1,8}(?:table|tagging|contents?|tags)\b",
     # Traditional and Simplified Chinese.
     r"(?:忽略|無視|无视|忘記|忘记|忘掉|不要理[會会]|不[用必要]遵[守循從从]|別理|别理|跳過|跳过|覆蓋|覆盖"
     r"|違反|违反|推翻|繞過|绕过)"
@@ -95,7 +97,7 @@ _ORDERS = (
     r"你(?:現在|现在)(?:是|要|將|将|開始|开始|必須|必须)|你(?:不再|其實|其实)是|你是(?:一[個个]|名"
     r"|位)?(?:AI|人工智[慧能]|助[理手]|機器人|机器人|模型|語言)"
     r"|(?:扮演|假裝|假装|裝作|装作).{0,12}(?:是|成|為|为|角色|你|AI|模型|管理)",
-    r"(?:^|\n|[「『>\]])\s*(?:系[統统]|助[理手]|使用者|用[戶户]|開發者|开发者)\s*[:：]",
+    r"(?:^|\n|[「『>\]])\s{0,8}(?:系[統统]|助[理手]|使用者|用[戶户]|開發者|开发者)\s{0,8}[:：]",
     r"(?:新|真正|實際|实际|以下|隱藏|隐藏|額外|额外)的?(?:指令|指示|任務|任务|命令|規則|规则)",
     r"(?:顯示|显示|透露|洩漏|泄漏|泄露|洩露|列出|印出|列印|輸出|输出|重複|重复|告訴我|告诉我|說出|说出"
     r"|揭露|公開|公开|附上|複製|复制|引用)"
@@ -119,16 +121,22 @@ _QUOTED = re.compile(
 )
 _HAN_LETTER = re.compile("[\u3400-\u9fff]")
 _PIECE, _CHINESE_PIECE, _LEAST_QUOTED = 28, 10, 4
-_ORDER = re.compile("|".join(_ORDERS), re.IGNORECASE | re.DOTALL)
+# One by one: each has a beginning to look for, all in one would be tried at every place (20 times as long).
+_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE | re.DOTALL) for pattern in _ORDERS)
 
 
 def gives_orders(text: str) -> bool:
     """Whether a text tells a model what to do, or hides something from people's eyes."""
-    return _HIDDEN.search(text) is not None or _ORDER.search(plain(text)) is not None
+    if _HIDDEN.search(text):
+        return True
+    read = plain(text)
+    return any(pattern.search(read) for pattern in _PATTERNS)
 
 
 def without_orders(text: str) -> str:
     """The text without sentences that give orders, and without what follows one in its paragraph."""
+    if not gives_orders(text):
+        return text
     return "".join(sentence for sentence, is_order in _told_apart(text) if not is_order)
 
 
@@ -179,12 +187,17 @@ def _crosses(around: str, sentence: str) -> bool:
     """Whether an order in the sentences around begins or ends inside this one."""
     whole, part = plain(around), plain(sentence)
     place = whole.find(part)
-    return any(found.start() < place + len(part) and found.end() > place for found in _ORDER.finditer(whole))
+    return any(
+        found.start() < place + len(part) and found.end() > place
+        for pattern in _PATTERNS
+        for found in pattern.finditer(whole)
+    )
 
 
 def repeats_orders(texts: Iterable[str], data: str) -> bool:
     """Whether texts pass on what an order in the data wants said: a long piece of the order, or what it quotes,
-    shouts or names like a function, where that stands nowhere else in the data. Orders in base64 or ROT13 are read too."""
+    shouts or names like a function, where that stands nowhere else in the data. Orders in invisible letters,
+    base64 or ROT13 are read too."""
     if not gives_orders(data):
         return False
     apart = _told_apart(data)
