@@ -81,3 +81,27 @@ def test_a_model_of_the_base_that_reads_the_ai_is_found(manifest: Manifest, chan
 def _plain(manifest: Manifest) -> dict[str, Any]:
     document = manifest.writable_manifest().to_dict(omit_none=True)
     return {"nodes": dict(document["nodes"]), "sources": document["sources"]}
+
+
+def test_alerts_about_the_ai_are_no_news_of_the_business(changeable: Business):
+    said = """
+        SELECT l.locale, i.title, i.description, i.confidence_score
+        FROM (VALUES ('en'), ('zh-Hant')) AS l (locale), analytics.generate_business_insights(l.locale) AS i
+        ORDER BY 1, 2
+    """
+    before = changeable.rows(said)
+    changeable.rows(
+        """
+        INSERT INTO analytics.dashboard_alerts (
+            alert_type, alert_subtype, severity, metric_name, dimension, direction, fingerprint, title, message,
+            current_value, metric_date, last_metric_date
+        )
+        SELECT
+            'threshold_breach', 'ai_performance', 'critical', 'ai_success_rate', 'provider:local', 'down', 'f',
+            'AI', 'AI', 0, d.today, d.today
+        FROM (VALUES (analytics.as_of_day())) AS d (today)
+        """
+    )
+    changeable.build("insights")
+    assert before
+    assert changeable.rows(said) == before
