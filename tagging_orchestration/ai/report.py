@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from tagging_orchestration.ai.switch import read_switch
 from tagging_orchestration.business.report import WrittenReport, make_report, report_path, write_page
 from tagging_orchestration.clients.report.render import render_html, render_markdown
-from tagging_orchestration.core.business.report import excerpt
 from tagging_orchestration.core.enhancement.shown import Citation, ReportEnhancements, Shown, report_titles, shown
 from tagging_orchestration.core.enhancement.subjects import RECOMMENDATIONS
 from tagging_orchestration.storage.ai_providers import provider_health, system_settings
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from tagging_orchestration.settings import Settings
 
 LOG = logging.getLogger(__name__)
-
-LABEL_CHARACTERS, DETAIL_CHARACTERS = 60, 160
 
 
 def write_enhanced_report(pool: ConnectionPool, settings: Settings, as_of: date | None = None) -> WrittenReport:
@@ -133,8 +130,7 @@ def _citations(
     any more is left out."""
     refs = [str(item.get("ref", "")) for one in found for item in one.evidence]
     made = {
-        # People's texts are shown as the report quotes them: short, without personal data.
-        ref: Citation(ref, excerpt(known.label, LABEL_CHARACTERS), excerpt(known.detail, DETAIL_CHARACTERS))
+        ref: Citation(ref, known.label, known.detail)
         for ref, known in resolve_references(pool, organization, refs, locale).items()
         if known.found
     }

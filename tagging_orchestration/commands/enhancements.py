@@ -320,8 +320,6 @@ def _claim(claim: Claim) -> str:
 
 def _reference(ref: str, known: Reference | None, found: Enhancement) -> tuple[str, str]:
     """What a reference leads to, and the command or place where to look at it."""
-    from tagging_orchestration.core.business.report import excerpt
-
     if known is None:
         line = next(
             (str(line) for line in found.variables.get("evidence", ()) if str(line).startswith(f"{ref} ")), ""
@@ -334,5 +332,5 @@ def _reference(ref: str, known: Reference | None, found: Enhancement) -> tuple[s
         "content": f"tagging tags {known.link}",
         "alert": f"tagging alerts show {known.link[:SHORT_ID]}",
     }
-    label = excerpt(f"{known.label} {known.detail}".strip(), LEAD_WIDTH * 2)
+    label = shorten(f"{known.label} {known.detail}".strip(), LEAD_WIDTH * 2)
     return plain(label), plain(commands.get(ref.partition(":")[0], known.link))

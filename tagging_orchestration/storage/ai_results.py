@@ -15,11 +15,13 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from tagging_orchestration.core.business.facts import TABLES
+from tagging_orchestration.core.business.report import excerpt
 from tagging_orchestration.core.enhancement.envelopes import Status
 from tagging_orchestration.core.enhancement.models import Severity, SubjectType
 from tagging_orchestration.core.enhancement.switches import UserSettings
 from tagging_orchestration.core.errors import ConfigurationError, UnknownName
 from tagging_orchestration.storage.connection import transaction
+from tagging_orchestration.storage.report import SAMPLE_CHARACTERS
 
 EVERYBODY = ""
 """The user name whose settings are everybody's."""
@@ -28,7 +30,7 @@ REPLAY = "replay"
 """The kind of an answer that was asked for to be compared; it is never shown in a report."""
 
 RESULT_HOURS = 24
-EXCERPT_CHARACTERS = 160
+LABEL_CHARACTERS, DETAIL_CHARACTERS = 60, 160
 
 _COLUMNS = sql.SQL("""
     e.id, e.organization_id, e.subject_type, e.subject_id, e.enhancement_type, e.severity, e.template_key,
@@ -284,7 +286,7 @@ _LOOK_UPS: Mapping[str, LiteralString] = {
     """,
     "content": """
         SELECT
-            c.id::text AS key, coalesce(nullif(c.title, ''), left(c.body, 60)) AS label,
+            c.id::text AS key, coalesce(nullif(c.title, ''), left(c.body, %(characters)s)) AS label,
             left(c.body, %(characters)s) AS detail, c.source || ':' || c.external_id AS link
         FROM tagging.contents AS c
         WHERE
@@ -349,13 +351,15 @@ def resolve_references(
                 "numbers": [int(key) for key in keys if key.isascii() and key.isdigit() and len(key) < 19],
                 "uuids": [key for key in keys if _UUID.fullmatch(key)],
                 "organization": organization,
-                "characters": EXCERPT_CHARACTERS,
+                "characters": SAMPLE_CHARACTERS,
                 "locale": locale,
                 "zh": locale == "zh-Hant",
             }
             for row in cursor.execute(_LOOK_UPS[kind], values):
                 ref = f"{kind}:{row['key']}"
-                found[ref] = Reference(ref, row["label"], row["detail"] or "", row["link"])
+                # People's texts are told as the report quotes them: short, without personal data.
+                label = excerpt(row["label"], LABEL_CHARACTERS)
+                found[ref] = Reference(ref, label, excerpt(row["detail"] or "", DETAIL_CHARACTERS), row["link"])
         for key in wanted.get("row", ()):
             table, _, id = key.partition("/")
             name = table.removeprefix("raw.")
