@@ -22,6 +22,8 @@ Locale = Literal["zh-TW", "en"]
 LABELS: Mapping[Locale, str] = {"zh-TW": "【範例】", "en": "[canned] "}
 MAX_LABEL = 40
 CONFIDENCE = 0.75
+MOST_DEPTH = 6
+"""From here on only what a schema requires is made: it may contain itself."""
 _KINDS = "tag|content|row|alert|metric|insight|recommendation|context"
 _REFERENCE = re.compile(
     rf"^[ \t]*(?:[-*•][ \t]+)?(?:ref:[ \t]*)?[`\[]?((?:{_KINDS}):[^\s`\];,，。]+)[`\]]?"
@@ -241,7 +243,7 @@ class _Builder:
 
     def _object(self, schema: Mapping[str, Any], name: str, position: int, depth: int) -> dict[str, Any]:
         properties = schema.get("properties", {})
-        if depth > 6:
+        if depth >= MOST_DEPTH:
             properties = {key: properties[key] for key in schema.get("required", ()) if key in properties}
         # Citations are written last: they number the claims made before.
         order = sorted(properties, key=lambda key: key in _CITATIONS)
@@ -258,7 +260,7 @@ class _Builder:
             return self._cited(items)
         if name in _REFERENCE_NAMES and not items.get("enum"):
             return [item.ref for item in self._shown[: max(1, low)]]
-        wanted = min(max(low, 3 if depth < 3 else 1 if depth < 6 else 0), high)
+        wanted = min(max(low, 3 if depth < 3 else 1 if depth < MOST_DEPTH else 0), high)
         if "title" in items.get("properties", {}):
             most = int(schema.get("maxItems", len(self._titles())))
             wanted = min(max(low, len(self._titles())), most) if self._titles() else max(low, 1)
@@ -285,14 +287,13 @@ class _Builder:
         keys = items.get("properties", {})
         number = next((key for key in keys if "index" in key or "claim" in key), None)
         reference = next((key for key in keys if key in _REFERENCE_NAMES), None)
-        return [
-            {
-                key: index if key == number else claim.ref if key == reference else self._build(part, key, index)
-                for key, part in keys.items()
-            }
-            for index, claim in enumerate(self._claims)
-            if claim
-        ]
+        cited = []
+        for index, claim in enumerate(tuple(self._claims)):
+            if claim is not None:
+                entry = {key: self._build(part, key, index, MOST_DEPTH) for key, part in keys.items()}
+                stated = {number: index, reference: claim.ref}
+                cited.append(entry | {key: value for key, value in stated.items() if key is not None})
+        return cited
 
     def _reference(self, position: int) -> Reference | None:
         return self._shown[position % len(self._shown)] if self._shown else None
