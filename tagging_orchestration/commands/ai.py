@@ -27,7 +27,7 @@ HEALTH_STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 HOW_TO_START = """\
   The AI is optional, and everything else works without it. To turn it on:
     with Ollama:      ollama pull phi4-mini, then tagging ai on
-    without a model:  tagging dev-llm answers with canned texts, for trying the flow; it says how"""
+    without a model:  tagging dev-llm in another terminal (its answers are canned), then tagging ai on"""
 
 
 @click.group
