@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tagging_orchestration.core.enhancement.citations import references_inside
 from tagging_orchestration.core.enhancement.forms import USUAL_LIMIT, Form, enum_words, key_form
+from tagging_orchestration.core.enhancement.labels import labelled
 from tagging_orchestration.core.enhancement.parsing import clean_text
 from tagging_orchestration.core.tagging.scripts import has_han
 
@@ -50,6 +51,11 @@ _NOTHING = frozenset(
         "文字",
         "字串",
     ]
+)
+_NUMBERED_PLACEHOLDER = re.compile(
+    r"(?:原因|行動|機會|風險|發現|建議|變化|因子|措施|cause|reason|action|finding|risk|opportunity|recommendation|item)"
+    r"\s*(?:[一二三四五六]|\d|one|two|three|four|five)|一句話摘要|(?:a )?one[- ]sentence summary",
+    re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(r"^(?:<[\w .-]{1,60}>|\[[\w .-]{1,60}\]|\{[\w .-]{1,60}\}|[\W_]*)$")
 _SENTENCE_ENDS = "。！？!?；;"
@@ -112,23 +118,25 @@ class Shaping:
 
     def _keyed(self, value: Mapping[str, Any], properties: Mapping[str, Any], path: str) -> dict[str, Any]:
         """The object under the keys of the schema: its own, else other spellings of them, else people's words."""
-        result = {key: inner for key, inner in value.items() if key in properties}
-        others = {key: inner for key, inner in value.items() if key not in properties}
+        result = {key: inner for key, inner in value.items() if key in properties and inner is not None}
+        own = set(result)
         names = {key_form(key): key for key in properties}
         for key in properties:
-            label_path = f"{path}.{key}" if path else key
-            for label in self.form.labels.get(label_path, ()):
+            for label in self.form.labels.get(_joined(path, key), ()):
                 names.setdefault(key_form(label), key)
-        for key, inner in others.items():
-            known = names.get(key_form(key))
-            if known is None or known in result:
-                if known is not None and result[known] != inner:
-                    self.fault("twice", _joined(path, known))
-                else:
-                    self.flag(f"dropped: {_short(_joined(path, key))}")
+        here = Form(labels={p: words for p, words in self.form.labels.items() if p.rpartition(".")[0] == path})
+        for key, inner in value.items():
+            if key in properties:
                 continue
-            result[known] = inner
-            self.flag(f"renamed: {_short(key)}")
+            known = names.get(key_form(key)) or labelled(key, here)[0].rpartition(".")[2]
+            if inner is None or known not in properties or known in own:
+                self.flag(f"dropped: {_short(_joined(path, key))}")
+            elif known in result and result[known] != inner:
+                # Two other spellings of one key: neither is more right.
+                self.fault("twice", _joined(path, known))
+            else:
+                result[known] = inner
+                self.flag(f"renamed: {_short(key)}")
         return {key: result[key] for key in properties if key in result}
 
     def _object(
@@ -136,7 +144,7 @@ class Shaping:
         raw: Mapping[str, Any],
         schema: Mapping[str, Any],
         path: str,
-        skipped: set[str] = frozenset(),  # type: ignore[assignment]
+        skipped: Collection[str] = (),
     ) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, part in schema["properties"].items():
@@ -402,7 +410,10 @@ def without_marker(line: str) -> str:
 
 def says_nothing(text: str) -> bool:
     """Whether a text is empty, punctuation, or a placeholder that a model copied."""
-    return text.casefold().strip(" .。…") in _NOTHING or bool(_PLACEHOLDER.fullmatch(text.strip()))
+    bare = text.strip(" .。…")
+    return bare.casefold() in _NOTHING or bool(
+        _PLACEHOLDER.fullmatch(text.strip()) or _NUMBERED_PLACEHOLDER.fullmatch(bare)
+    )
 
 
 def shortened(text: str, limit: int) -> str:

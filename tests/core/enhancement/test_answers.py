@@ -310,6 +310,29 @@ def test_what_cannot_be_put_right_is_told_to_the_model(changed, field, locale):
     assert ("JSON 物件" in asked) == (locale == "zh-TW")
 
 
+def test_keys_may_be_the_words_of_headings():
+    answer = parsed(
+        {
+            "問題摘要": ZH["summary"],
+            "根因分析": ZH["rootCauseAnalysis"],
+            "改善建議": ZH["actionableRecommendations"],
+            "業務影響": {"嚴重程度": "高", "影響範圍": ["客服"], "預估損失": "不明"},
+            "預估解決時程": "兩週",
+            "信心": 0.8,
+            "證據": ZH["evidence"],
+        }
+    )
+    assert answer.document["businessImpact"]["severity"] == "high"
+    assert answer.document["rootCauseAnalysis"] == ZH["rootCauseAnalysis"]
+    assert len(answer.evidence) == 6
+
+
+def test_the_example_of_the_prompt_is_no_answer():
+    copied = {**ZH, "rootCauseAnalysis": ["原因一", "原因二", "原因三"]}
+    assert refusal(copied)[0] == "schema_mismatch"
+    assert refusal({**ZH, "summary": "一句話摘要"})[0] == "schema_mismatch"
+
+
 def test_every_key_is_needed():
     for name in ZH:
         subtype, _ = refusal({key: value for key, value in ZH.items() if key != name})

@@ -79,6 +79,17 @@ SIMPLIFIED = """总结：客服平均回應時間超過門檻。
 - 檢查工單分派規則 [tag:12]
 - 導入常見問題自動回覆 [tag:12]
 时程：兩週內"""
+YAML = """summary: 客服平均回應時間超過門檻。
+rootCauseAnalysis:
+  - 客服人力不足 [tag:12]
+  - 待處理訂單過多 [tag:12]
+  - 系統維護延誤分派 [tag:12]
+actionableRecommendations:
+  - 增派尖峰時段客服 [tag:12]
+  - 檢查工單分派規則 [tag:12]
+  - 導入常見問題自動回覆 [tag:12]
+timelineEstimate: 兩週內
+confidence: 0.8"""
 SECTION = """摘要: 客服平均回應時間超過門檻。
 
 根因:
@@ -103,7 +114,7 @@ SECTION = """摘要: 客服平均回應時間超過門檻。
 
 
 @pytest.mark.parametrize(
-    "reply", [MARKDOWN, NUMBERED, BOLD, BRACKETED, SIMPLIFIED, SECTION, f"<think>想一下</think>\n{MARKDOWN}"]
+    "reply", [MARKDOWN, NUMBERED, BOLD, BRACKETED, SIMPLIFIED, YAML, SECTION, f"<think>想一下</think>\n{MARKDOWN}"]
 )
 def test_an_alert_in_chinese(reply):
     answer = parsed(reply)
