@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ from tagging_orchestration.core.business.report import (
     SampleText,
     build_report,
 )
+from tagging_orchestration.core.enhancement import shown
 from tests.fakes import report as fake
 
 REPORT = build_report(fake.facts())
@@ -234,7 +236,7 @@ def test_markdown_stays_small_whatever_happens():
 
 def test_every_word_is_in_both_languages():
     words = yaml.safe_load((FOLDER / "words.yaml").read_text(encoding="utf-8"))
-    reading = words.pop("reading")
+    reading = [*words.pop("reading"), words.pop("reading_ai")]
     assert all(set(item) == {"en", "zh-Hant", "text_en", "text_zh"} for item in reading)
     for key, said in words.items():
         assert set(said) == {"en", "zh-Hant"}, key
@@ -242,9 +244,12 @@ def test_every_word_is_in_both_languages():
 
 
 def test_every_word_is_used():
-    words = set(yaml.safe_load((FOLDER / "words.yaml").read_text(encoding="utf-8"))) - {"reading"}
+    words = set(yaml.safe_load((FOLDER / "words.yaml").read_text(encoding="utf-8"))) - {"reading", "reading_ai"}
     templates = "".join(path.read_text(encoding="utf-8") for path in (FOLDER / "templates").iterdir())
+    # What AI adds is shown under words that its parts name.
+    templates += Path(shown.__file__).read_text(encoding="utf-8")
     made = ("level_", "severity_", "open_", "degree_", "risk_", "stock_", "category_", "quality_", "no_")
+    made += ("ai_toggle_", "ai_summary_")
     assert {word for word in words if f'"{word}"' not in templates and not word.startswith(made)} == set()
 
 
