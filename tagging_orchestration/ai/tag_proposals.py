@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tagging_orchestration.core.enhancement.models import (
     Answer,
@@ -33,7 +33,6 @@ from tagging_orchestration.storage.tag_proposals import (
 from tagging_orchestration.wiring import proposes_tags
 
 if TYPE_CHECKING:
-    from tagging_orchestration.ai.gateway import LlmGateway
     from tagging_orchestration.core.enhancement.tag_answers import ShownContent, TagAnswerReader
     from tagging_orchestration.core.enhancement.tag_choices import TagChooser
     from tagging_orchestration.core.ports import Progress
@@ -67,6 +66,14 @@ _EVERYBODYS = frozenset(
         None,
     }
 )
+
+
+class Gateway(Protocol):
+    """What is needed of `ai.gateway.LlmGateway`."""
+
+    def ask_many(
+        self, asks: Sequence[Ask], progress: Callable[[int, int], None] | None = None
+    ) -> list[Answer]: ...
 
 
 @dataclass(slots=True)
@@ -105,7 +112,7 @@ def utc_now() -> datetime:
 
 def propose_tags(
     project: Project,
-    gateway: LlmGateway,
+    gateway: Gateway,
     *,
     progress: Progress | None = None,
     limit: int | None = None,
@@ -142,7 +149,7 @@ def propose_tags(
     return report
 
 
-def preview(project: Project, gateway: LlmGateway, content: Content) -> LlmProposals:
+def preview(project: Project, gateway: Gateway, content: Content) -> LlmProposals:
     """What the model proposes for a content that need not be stored; nothing is written but the log of calls.
 
     A failure is a row without tags that gives the reason.
@@ -152,7 +159,7 @@ def preview(project: Project, gateway: LlmGateway, content: Content) -> LlmPropo
 
 def proposals_for(
     project: Project,
-    gateway: LlmGateway,
+    gateway: Gateway,
     settings: Settings,
     contents: Sequence[Content],
     *,
@@ -177,7 +184,7 @@ class TagAsker:
     def __init__(
         self,
         project: Project,
-        gateway: LlmGateway,
+        gateway: Gateway,
         settings: Settings,
         *,
         run_id: str | None = None,

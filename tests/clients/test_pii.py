@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -132,7 +133,8 @@ def test_people_s_names_are_masked_by_an_installed_model(tmp_path) -> None:
     import spacy
 
     pipeline = spacy.blank("en")
-    pipeline.add_pipe("entity_ruler").add_patterns([{"label": "PERSON", "pattern": "Ana Chen"}])
+    ruler: Any = pipeline.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PERSON", "pattern": "Ana Chen"}])
     pipeline.to_disk(tmp_path / "names")
     masker = PresidioMasker(str(tmp_path / "names"))
     assert masker.mask("Ana Chen wrote, and Ana Chen waits.", "en") == "<PERSON_1> wrote, and <PERSON_1> waits."
