@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
 
 def propose_tags(desk: Desk) -> list[JobOutcome]:
-    """Ask for tags of contents that were not asked about; empty where the model is not to propose any."""
-    if not desk.project.settings.ai.tags.enabled or not _is_on(desk):
+    """Ask for tags of contents that were not asked about, or, where the model is no longer to propose any, make
+    what was tagged with its word pending; empty where there is nothing of both."""
+    from tagging_orchestration.storage.tag_proposals import proposals_in_use
+
+    project = desk.project
+    wanted = project.settings.ai.tags.enabled and _is_on(desk)
+    if not wanted and not proposals_in_use(project.pool, project.settings.organization_id):
         return []
-    desk.display.heading("Asking the language model for tags")
+    desk.display.heading("Asking the language model for tags" if wanted else "Tagging without the language model")
     return _told(desk, [desk.runner.run_job("propose_tags")])
 
 

@@ -47,16 +47,12 @@ def list_enhancements(subject: str | None, limit: int, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    view = table(
-        None, "id", "made (UTC)", "about", "prompt", "model", "sure", "says", right=["sure"], wide=["says"]
-    )
+    view = table(None, "id", "made (UTC)", "about", "sure", "says", right=["sure"], wide=["says"])
     for row in found:
         view.add_row(
             str(row.id)[:SHORT_ID],
             moment(row.created_at),
-            plain(f"{row.subject_type} {row.subject_id[:SHORT_ID]}"),
-            plain(f"{row.template_key} {row.template_version}"),
-            plain(f"{row.provider_name} {row.model}"),
+            plain(_subject(row)),
             "" if row.confidence is None else f"{row.confidence:.0%}",
             plain(_gist(row)),
         )
@@ -254,6 +250,13 @@ def plain_lines(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def _subject(row: Enhancement) -> str:
+    """What an enhancement is of, by the beginning of an id where the subject has one."""
+    if row.subject_type in ("alert", "insight"):
+        return f"{row.subject_type} {row.subject_id[:SHORT_ID]}"
+    return row.subject_id if row.subject_type != "custom" else f"{row.template_key} {row.subject_id}".strip()
 
 
 def _gist(row: Enhancement) -> str:

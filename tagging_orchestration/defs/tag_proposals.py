@@ -74,15 +74,18 @@ propose_tags_job = dg.define_asset_job(
 
 @dg.schedule(job=propose_tags_job, cron_schedule="*/10 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def propose_tags_when_due(context: dg.ScheduleEvaluationContext, tagging: Tagging):
-    """Ask for tags where the language model is to propose some; a run is short when nothing is new."""
+    """Ask for tags where the language model is to propose some; a run is short when nothing is new. After it was
+    switched off, one more run makes what was tagged with its word pending."""
     from tagging_orchestration.ai.switch import read_switch
+    from tagging_orchestration.storage.tag_proposals import proposals_in_use
 
-    settings = get_settings()
-    if not settings.ai.tags.enabled:
-        return dg.SkipReason("the language model is not to propose tags (ai.tags.enabled)")
-    switch = read_switch(tagging.project.pool, settings)
-    if not (switch.is_on and switch.unattended):
-        return dg.SkipReason("AI is switched off (`tagging ai on` switches it on)")
+    settings, pool = get_settings(), tagging.project.pool
+    switch = read_switch(pool, settings)
+    if not (settings.ai.tags.enabled and switch.is_on):
+        if not proposals_in_use(pool, settings.organization_id):
+            return dg.SkipReason("the language model is not to propose tags (ai.tags.enabled, `tagging ai on`)")
+    elif not switch.unattended:
+        return dg.SkipReason("nothing is asked unattended: auto-enhancement is switched off")
     if at_work(context.instance, propose_tags_job.name):
         return dg.SkipReason("a run is at work, the next tick sees what it left")
     return dg.RunRequest()

@@ -210,6 +210,14 @@ def use_proposals(pool: ConnectionPool, organization_id: str, *, enabled: bool) 
         return retag(connection, [content_id for (content_id,) in changed]) if changed else 0
 
 
+def proposals_in_use(pool: ConnectionPool, organization_id: str) -> bool:
+    """Whether any content is tagged with a language model's word. Index: llm_proposals_in_use."""
+    query = "SELECT EXISTS (SELECT FROM tagging.llm_proposals WHERE organization_id = %s AND in_use)"
+    with transaction(pool) as connection:
+        row = connection.execute(query, [organization_id]).fetchone()
+    return bool(row and row[0])
+
+
 def hearing(pool: ConnectionPool, content_id: int) -> LlmHearing | None:
     """Whether the language model was heard on a content; None when it was never asked."""
     # Index: primary keys.
