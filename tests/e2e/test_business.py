@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,12 +14,16 @@ import pytest
 from click.testing import CliRunner
 from psycopg_pool import ConnectionPool
 
+from tagging_orchestration.ai.audit import audit_answers
 from tagging_orchestration.cli import main
 from tagging_orchestration.commands.init import write_configuration
 from tagging_orchestration.dagster_home import STORAGE_URL
 from tagging_orchestration.demo.incidents import SAMPLE_INCIDENTS, PlantedIncident
+from tagging_orchestration.dev_llm.faults import Fault
+from tagging_orchestration.dev_llm.server import DevLlm
 from tagging_orchestration.postgres.server import EmbeddedServer
 from tagging_orchestration.settings import get_settings
+from tagging_orchestration.storage.ai_parity import base_fingerprints
 from tagging_orchestration.storage.connection import create_pool
 from tests.conftest import fresh_database
 
@@ -32,7 +37,9 @@ def run(*arguments: str) -> Any:
     result = CliRunner().invoke(main, [*arguments, "--json"])
     assert result.exit_code == 0, result.stderr
     # In a process of its own the command keeps dbt's lines from the screen; here they precede what it says.
-    return json.loads(result.stdout[result.stdout.index("{\n") :])
+    begins = re.search(r"^[{\[]$", result.stdout, re.MULTILINE)
+    assert begins, result.stdout
+    return json.loads(result.stdout[begins.start() :])
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +123,63 @@ def test_a_second_run_has_nothing_to_do(shop):
     again = run("run")
     assert "refresh_alerts" not in again["seconds_by_job"]
     assert "load_business_facts" not in again["seconds_by_job"]
+
+
+@pytest.fixture
+def model(shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[DevLlm]:
+    """AI is on, and answers come from the local canned server."""
+    with DevLlm() as server:
+        monkeypatch.setenv("TAGGING_AI__ENABLED", "true")
+        monkeypatch.setenv("TAGGING_AI__PROVIDERS", json.dumps({"local": {"base_url": server.base_url}}))
+        yield server
+    get_settings.cache_clear()
+
+
+def calls_logged(pool: ConnectionPool) -> int:
+    with pool.connection() as connection:
+        return connection.execute("SELECT count(*) FROM ai_usage_logs WHERE called").fetchall()[0][0]
+
+
+def test_ai_off_contacts_nobody_and_leaves_nothing(shop):
+    assert "ai_enhancement_job" not in shop[1]["seconds_by_job"]
+    assert calls_logged(shop[0]) == 0
+
+
+def test_a_model_that_fails_fails_no_run_and_changes_nothing_of_the_base(shop, model: DevLlm):
+    model.script(Fault.RUNNER_DIED)
+    before = base_fingerprints(shop[0])
+    said = run("run")
+    assert "ai_enhancement_job" in said["seconds_by_job"]
+    assert base_fingerprints(shop[0]) == before
+    assert "AI 深化分析" not in Path(said["business"]["report"]).read_text(encoding="utf-8")
+    assert 0 < len(model.calls) == calls_logged(shop[0])
+
+
+def test_a_model_that_answers_adds_beside_the_base(shop, model: DevLlm):
+    pool, earlier = shop[0], calls_logged(shop[0])
+    with pool.connection() as connection:
+        connection.execute("UPDATE ai_providers SET consecutive_failures = 0, circuit_opened_at = NULL")
+    before = base_fingerprints(pool)
+    said = run("run")
+    assert base_fingerprints(pool) == before
+    assert calls_logged(pool) - earlier == len(model.calls)
+    page = Path(said["business"]["report"]).read_text(encoding="utf-8")
+    for words in ("AI 深化分析", "AI analysis", "AI 增強", "75%"):
+        assert words in page
+    audit = audit_answers(pool)
+    assert audit.faults == ()
+    assert audit.references > audit.answers > 4
+    gates = {gate["name"]: gate["passed"] for gate in said["gates"]}
+    for name in ("prompts_are_clean", "enhancements_are_cited", "answers_expire", "base_is_untouched"):
+        assert gates[name] is True
+    shown = run("enhancements", "list")
+    assert {row["subject_type"] for row in shown} >= {"alert", "insight", "recommendation", "summary"}
+
+
+def test_what_was_answered_is_not_asked_again(shop, model: DevLlm):
+    said = run("run")
+    assert said["seconds_by_job"]["ai_enhancement_job"] > 0
+    assert model.calls == []
 
 
 def test_a_corrected_order_recomputes_its_day_and_leaves_the_others(shop):
