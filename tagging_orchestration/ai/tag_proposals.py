@@ -190,9 +190,12 @@ class TagAsker:
         run_id: str | None = None,
         use_cache: bool = True,
     ) -> None:
-        """Raises UnknownName when there is no prompt for tags: synchronise first."""
+        """Providers and prompts are brought into the tables first: nobody else may have done it where only
+        contents are tagged. Raises ConfigurationError for a wrong file of them."""
+        from tagging_orchestration.ai.sync import sync_ai
         from tagging_orchestration.storage.ai_tag_sources import answerers
 
+        sync_ai(project.pool, project.settings)
         self._project = project
         self._gateway = gateway
         self._tags = tags = settings.ai.tags

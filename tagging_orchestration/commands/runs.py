@@ -119,12 +119,11 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
         else:
             desk.display.line("nothing is pending: no text was encoded and no model loaded")
         proposed = propose_tags(desk)
-        outcomes += proposed
         if proposed and (periods := pending_periods(desk.project, start, end)):
             again = partition_range(desk.project, periods, start, end)
             assert again is not None  # noqa: S101 (periods are not empty)
             outcomes.append(tag(desk, periods, again))
-            _raise_on_failure(outcomes[-1:])
+            _raise_on_failure(outcomes)
             partitions = again
         if partitions or changed:
             desk.display.heading("Refreshing weights, relationships and metrics")
@@ -132,7 +131,8 @@ def run(path: Path | None, start: datetime | None, end: datetime | None, everyth
             _raise_on_failure(outcomes)
         outcomes += refresh_business(desk, load=path is None, everything=everything)
         _raise_on_failure(outcomes)
-        outcomes += enhance_business(desk)
+        # The language model's outcomes are kept apart: their failure stops nothing.
+        outcomes += [*proposed, *enhance_business(desk)]
         summary = build_summary(desk.project, desk.instance, outcomes, time.monotonic() - began)
     if as_json:
         print_json(summary)

@@ -94,6 +94,15 @@ def test_proposals_make_exactly_their_contents_pending_and_enter_the_ranking(pro
     assert (again.contents, len(gateway.asks)) == (0, asked)
 
 
+def test_prompts_and_providers_are_there_where_only_contents_are_tagged(settings: Settings) -> None:
+    with tagging_project(settings, synchronised=False) as project:
+        (kettle,) = add_contents(project.pool, TEXTS[0])
+        tag_pending(project)
+        report = propose_tags(project, ScriptedGateway(librarian(kettles)))
+        assert (report.answered, report.tags) == (1, 1)
+        assert pending(project.pool) == {kettle}
+
+
 def generate_again(project: Project) -> list[tuple]:
     """What the tagger stages for the same vocabulary and neighbours."""
     with project.pool.connection() as connection:

@@ -207,6 +207,18 @@ def test_another_tagger_version_is_retagged_in_its_range_only(workshop: Workshop
     assert again["run_ids"] == []
 
 
+def test_what_fails_of_the_ai_stops_nothing(workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TAGGING_AI__ENABLED", "true")
+    monkeypatch.setenv("TAGGING_AI__TAGS__ENABLED", "true")
+    monkeypatch.setenv("TAGGING_AI__PROVIDERS", '{"nowhere": {"base_url": "http://127.0.0.1:9"}}')
+    with workshop.pool.connection() as connection:
+        connection.execute("UPDATE tagging.contents SET body = body || ' Twice.' WHERE external_id = 't2'")
+    done = workshop.tagging("run")
+    assert "the language model's part failed, all else stands" in done.stderr
+    assert "✓ tag_weights" in done.stderr
+    assert "Quality gates" in done.stdout
+
+
 def test_load_reports_changes_and_rejected_rows(workshop: Workshop):
     changed = [*TEXTS[1:], ("new", "en", "2026-03-30", "Filter paper", "Paper for a dripper.", [])]
     write_texts(workshop.folder, changed)
