@@ -37,7 +37,8 @@ class DevLlmFailed(TaggingError):
 def dev_llm(port: int, models: tuple[str, ...], fault: str | None, delay: float, log: bool, faults: bool) -> None:
     """Serve canned answers in Ollama's way: AI without a model.
 
-    For trying the flow. The texts are marked as canned, keep to the form asked for and cite what the prompt shows. Ctrl-C ends it.
+    For trying the flow. The texts are marked as canned, keep to the form asked for and cite what the prompt shows.
+    Ctrl-C ends it.
     """
     from tagging_orchestration.commands.ui import stop_signals
     from tagging_orchestration.dev_llm.faults import Fault

@@ -151,7 +151,7 @@ def test_an_edited_prompt_is_synchronised_once(instance):
 
 def test_assets_tell_what_they_did(instance, on, server: DevLlm):
     done = work(instance, prompt_templates, provider_health, alert_enhancements)
-    told = {event.asset_key.to_user_string(): event for event in done.get_asset_materialization_events()}
+    told = {event.step_key: event for event in done.get_asset_materialization_events()}
     figures = told["alert_enhancements"].materialization.metadata
     assert figures["enhanced"].value == 2
     assert figures["tokens"].value != 0
