@@ -11,11 +11,12 @@ from uuid import UUID
 
 from psycopg_pool import ConnectionPool
 
+from tagging_orchestration.ai.switch import read_switch
 from tagging_orchestration.clients.llm.factory import make_client
 from tagging_orchestration.core.enhancement.choice import ProviderRow
 from tagging_orchestration.core.enhancement.models import LlmClient, Probe
 from tagging_orchestration.settings import Settings
-from tagging_orchestration.storage.ai_providers import list_providers, record_probe, system_settings
+from tagging_orchestration.storage.ai_providers import list_providers, record_probe
 
 MOST_AT_ONCE = 8
 
@@ -33,11 +34,6 @@ class ProbeResult:
     models: tuple[str, ...] = ()
 
 
-def ai_is_on(pool: ConnectionPool, settings: Settings) -> bool:
-    """Whether the system's switch is on: the table's, which `ai.enabled: false` in tagging.yaml overrules."""
-    return settings.ai.enabled is not False and system_settings(pool, settings.ai.environment).ai_enabled
-
-
 def probe_providers(
     pool: ConnectionPool,
     settings: Settings,
@@ -46,7 +42,7 @@ def probe_providers(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[ProbeResult]:
     """Look at all active providers at once and store how they are. With AI off nobody is contacted."""
-    if not ai_is_on(pool, settings):
+    if not read_switch(pool, settings).configured:
         return []
     active = [provider for provider in list_providers(pool) if provider.is_active]
     if not active:

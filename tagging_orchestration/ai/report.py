@@ -7,7 +7,7 @@ here goes wrong.
 from __future__ import annotations
 
 import logging
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from tagging_orchestration.ai.switch import read_switch
@@ -70,11 +70,14 @@ def _read(pool: ConnectionPool, settings: Settings, report: HealthReport) -> Rep
         return None
     organization = settings.organization_id
     threshold = system_settings(pool, settings.ai.environment).settings.quality_control.confidence_threshold
+    # A week's summary may be asked for on any of its days; the schedule's is the one of its Sunday.
+    sunday = report.as_of + timedelta(days=6 - report.as_of.weekday())
+    weekly = [f"weekly:{day}" for day in sorted({report.as_of, sunday})]
     ids = {
         "alert": [alert.id for situation in report.situations for alert in situation.alerts],
         "insight": [insight.id for insight in report.insights],
         "recommendation": [RECOMMENDATIONS],
-        "summary": [f"{period}:{report.as_of}" for period in ("daily", "weekly")],
+        "summary": [f"daily:{report.as_of}", *weekly],
     }
     found = {kind: newest_results(pool, organization, kind, wanted) for kind, wanted in ids.items()}
     statuses = {kind: subject_statuses(pool, organization, kind, wanted) for kind, wanted in ids.items()}
@@ -94,7 +97,10 @@ def _read(pool: ConnectionPool, settings: Settings, report: HealthReport) -> Rep
             alerts=made["alert"],
             insights=made["insight"],
             recommendations=made["recommendation"].get(RECOMMENDATIONS),
-            summaries={id.partition(":")[0]: one for id, one in made["summary"].items()},
+            summaries={
+                id.partition(":")[0]: made["summary"][id]
+                for id in sorted(found["summary"], key=lambda id: found["summary"][id].created_at)
+            },
             loading=sum(status == "loading" for some in statuses.values() for status in some.values()),
         )
         or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -54,7 +54,7 @@ from tagging_orchestration.core.errors import (
 )
 from tagging_orchestration.storage.ai_prompts import load_template
 from tagging_orchestration.storage.ai_providers import CIRCUIT_LASTS, provider_health, system_settings
-from tagging_orchestration.storage.ai_results import newest_results
+from tagging_orchestration.storage.ai_results import asked_lately, newest_results
 from tagging_orchestration.storage.ai_subjects import (
     mark_alert,
     read_alerts,
@@ -79,6 +79,7 @@ Item = TypeVar("Item")
 
 LOG = logging.getLogger(__name__)
 
+ASKED_LATELY = timedelta(minutes=15)
 ENHANCEMENT_TYPES = ("alert_enhancement", "trend_analysis", "anomaly_analysis")
 _OFF = {
     "configuration": "AI is switched off: tagging ai on",
@@ -256,8 +257,20 @@ class EnhancementService:
     # ------------------------------------------------------------------------------------------ many subjects
 
     def pending_alerts(self, critical_only: bool = False) -> int:
-        """How many open alerts have no unexpired analysis of what is known of them now."""
-        return len(self._pending_alerts(critical_only)[0])
+        """How many open alerts there is something to ask about at once: they have no unexpired analysis of what is
+        known of them now, and nobody asked just that within the last quarter of an hour. None where nothing may be
+        asked unattended.
+
+        Who starts runs by this number starts none for nothing while a provider is down or answers rubbish, a limit
+        is used up, or alerts are switched off.
+        """
+        if self._why_off("alerts", automatic=True):
+            return 0
+        asks = self._pending_alerts(critical_only)[0]
+        known = asked_lately(
+            self.pool, self.settings.organization_id, "alert", [ask.subject_id for ask in asks], ASKED_LATELY
+        )
+        return sum((ask.subject_id, self.gateway.context_hash(ask)) not in known for ask in asks)
 
     def enhance_alerts(
         self,
@@ -384,6 +397,8 @@ class EnhancementService:
         self, asks: Sequence[Ask], failed: Sequence[Answer], skipped: int, progress: Progress | None
     ) -> EnhanceReport:
         answers = self.gateway.ask_many(asks, progress) if asks else []
+        # Who asks in bulk closes the gateway next, and would cancel what replaces stale answers.
+        self.gateway.refresh_stale()
         envelopes = [self._envelope(ask, answer) for ask, answer in zip(asks, answers, strict=True)]
         envelopes += [Envelope("custom", "", "error", answer, answer.error) for answer in failed]
         return EnhanceReport.of(envelopes, skipped)

@@ -12,7 +12,7 @@ from functools import partial
 
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.ai.health import ai_is_on
+from tagging_orchestration.ai.switch import read_switch
 from tagging_orchestration.core.business.alerts import Phase
 from tagging_orchestration.core.enhancement.watch import Finding, Judgement, WatchRules, judge
 from tagging_orchestration.core.enhancement.watch_life import WatchedAlert, advance
@@ -45,7 +45,7 @@ def watch_ai(
     moment, organization = now(), settings.organization_id
     rules = WatchRules(memory_hours=settings.business.alert_hours)
     limits = load_limits(pool)
-    judged = bool(limits) and ai_is_on(pool, settings)
+    judged = bool(limits) and read_switch(pool, settings).configured
     judgement = Judgement()
     if judged:
         judgement = judge(load_figures(pool, organization, settings.ai, rules, moment), limits, rules)

@@ -392,11 +392,12 @@ def _refuse_what_the_file_overrules(settings: Settings, name: str, stated: Mappi
 @click.pass_context
 def probe(context: click.Context, as_json: bool) -> None:
     """Look at the active providers now; nothing is generated. Exit code 1 when none is well."""
-    from tagging_orchestration.ai.health import ai_is_on, probe_providers
+    from tagging_orchestration.ai.health import probe_providers
+    from tagging_orchestration.ai.switch import read_switch
     from tagging_orchestration.wiring import Project
 
     with Project() as project:
-        is_on = ai_is_on(project.pool, project.settings)
+        is_on = read_switch(project.pool, project.settings).configured
         found = probe_providers(project.pool, project.settings)
     if as_json:
         print_json(found)

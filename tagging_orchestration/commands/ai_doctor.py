@@ -21,9 +21,9 @@ WHAT = {"day": "today's tokens", "cost": "today's USD", "hour": "this hour's req
 
 def ai_looks(project: Project) -> Iterator[tuple[str, Callable[[], Finding]]]:
     """Name and look of everything the AI stands on; nothing while AI is off."""
-    from tagging_orchestration.ai.health import ai_is_on
+    from tagging_orchestration.ai.switch import read_switch
 
-    if not ai_is_on(project.pool, project.settings):
+    if not read_switch(project.pool, project.settings).configured:
         return
     yield "ai providers", lambda: providers(project)
     yield "ai prompts", prompts

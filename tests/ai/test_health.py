@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from tagging_orchestration.ai.health import ai_is_on, probe_providers
+from tagging_orchestration.ai.health import probe_providers
+from tagging_orchestration.ai.switch import read_switch
 from tagging_orchestration.dev_llm.server import DevLlm
 from tagging_orchestration.settings import ProviderSettings, Settings
 from tagging_orchestration.storage.ai_providers import provider_health, switch_ai
@@ -99,10 +100,10 @@ def test_with_ai_off_or_nobody_active_no_server_is_contacted(
     ai = open_ai(pool, settings, providers=local_at(server.base_url))
     seen = len(server.requests)
     off = ai_settings(ai, enabled=False)
-    assert not ai_is_on(pool, off)
+    assert not read_switch(pool, off).configured
     assert probe_providers(pool, off) == []
     switch_ai(pool, "development", False)
-    assert probe_providers(pool, ai) == []
+    assert probe_providers(pool, ai_settings(ai, enabled=None)) == []
     switch_ai(pool, "development", True)
     open_ai(pool, settings, providers=local_at(server.base_url, active=False))
     assert probe_providers(pool, ai) == []
@@ -111,10 +112,12 @@ def test_with_ai_off_or_nobody_active_no_server_is_contacted(
 
 
 def test_ai_is_off_until_somebody_says_so(pool: ConnectionPool, settings: Settings):
-    assert not ai_is_on(pool, settings)
-    stated_only = ai_settings(settings)
-    assert not ai_is_on(pool, stated_only)
-    assert ai_is_on(pool, open_ai(pool, settings))
+    assert not read_switch(pool, settings).configured
+    # What tagging.yaml states wins over the table.
+    assert read_switch(pool, ai_settings(settings, enabled=True)).configured
+    told = open_ai(pool, settings)
+    assert read_switch(pool, ai_settings(told, enabled=None)).configured
+    assert not read_switch(pool, ai_settings(told, enabled=False)).configured
 
 
 def test_each_look_counts_for_availability(pool: ConnectionPool, settings: Settings, server: DevLlm):

@@ -25,6 +25,7 @@ from tagging_orchestration.core.business.report import (
     excerpt,
 )
 from tagging_orchestration.core.enhancement.models import EvidenceItem, PromptLocale, PromptTemplate
+from tagging_orchestration.core.enhancement.prompts import DERIVED_VARIABLES
 from tagging_orchestration.core.enhancement.subjects import (
     AlertSubject,
     BusinessFacts,
@@ -44,9 +45,6 @@ CONTEXT_TOKENS = 1_400
 TREND_DAYS, LONG_TREND_DAYS = 14, 28
 MOST_ALERTS, MOST_INSIGHTS, MOST_RECOMMENDATIONS, MOST_METRICS, MOST_HIGHLIGHTS = 10, 8, 10, 14, 5
 MOST_EARLIER, MOST_LEAVES = 6, 60
-
-DERIVED = frozenset({"severity", "metric_name", "timestamp", "recommendations", "evidence"})
-"""Variables that a template may use without declaring them."""
 
 # (tags, rows, samples, characters of a sample): the first that fits is taken.
 _SIZES = ((5, 5, 4, 240), (5, 4, 3, 160), (4, 3, 3, 100), (3, 2, 2, 60), (2, 1, 1, 40), (1, 0, 0, 0))
@@ -97,13 +95,13 @@ def used_variables(template: PromptTemplate, variables: Mapping[str, Any]) -> di
     """Those a template can use: what it declares, and what of the derived ones stands in its text. An answer then
     depends on nothing that the model did not see."""
     declared = {*template.required_variables, *template.optional_variables}
-    derived = {name for name in DERIVED if re.search(rf"{{{{\s*{name}\s*}}}}", template.prompt_template)}
+    derived = {name for name in DERIVED_VARIABLES if re.search(rf"{{{{\s*{name}\s*}}}}", template.prompt_template)}
     return {name: value for name, value in variables.items() if name in declared | derived}
 
 
 def evidence_of_variables(variables: Mapping[str, Any]) -> tuple[EvidenceItem, ...]:
     """What an answer may cite of variables that somebody gave: each value in them, by its path."""
-    leaves = _leaves({name: value for name, value in variables.items() if name not in DERIVED})
+    leaves = _leaves({name: value for name, value in variables.items() if name not in DERIVED_VARIABLES})
     return tuple(EvidenceItem(f"context:{path}", f"{path} = {value}") for path, value in leaves)[:MOST_LEAVES]
 
 
