@@ -9,11 +9,12 @@ import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from psycopg import sql
 
 from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.postgres.server import EmbeddedServer
 from tagging_orchestration.storage import migrate
-from tagging_orchestration.storage.connection import connect
+from tagging_orchestration.storage.connection import connect, url_parts
 
 
 def test_upgrade_from_nothing_then_nothing_to_do(empty_database_url: str) -> None:
@@ -109,3 +110,15 @@ def test_versions_are_one_forward_line_of_the_sql_files() -> None:
     files = sorted(path.name for path in (migrate.FOLDER / "sql").iterdir())
     assert revisions == [file[:4] for file in files] == [f"{number + 1:04}" for number in range(len(files))]
     assert not any(hasattr(revision.module, "downgrade") for revision in script.walk_revisions())
+
+
+def test_an_upgraded_database_lets_other_tools_find_the_tables_of_the_ai(empty_database_url: str) -> None:
+    name = url_parts(empty_database_url)["dbname"]
+    setting = sql.SQL("ALTER DATABASE {} SET search_path = tagging, analytics, public").format(
+        sql.Identifier(name)
+    )
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(setting)
+    migrate.upgrade(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("SHOW search_path").fetchone() == ("tagging, analytics, ai, public",)

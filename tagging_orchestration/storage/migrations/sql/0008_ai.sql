@@ -300,3 +300,18 @@ CREATE OR REPLACE TRIGGER record_alert_updated AFTER UPDATE ON analytics.dashboa
         to_jsonb(OLD) - ARRAY['ai_confidence', 'ai_generated_at', 'ai_provider']
         IS DISTINCT FROM to_jsonb(NEW) - ARRAY['ai_confidence', 'ai_generated_at', 'ai_provider']
     ) EXECUTE FUNCTION analytics.record_alert_event();
+
+-- Databases of the embedded server say where psql and other tools look for tables; those made before look here, too.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_db_role_setting AS s
+        JOIN pg_database AS d ON d.oid = s.setdatabase
+        WHERE
+            d.datname = current_database() AND s.setrole = 0
+            AND 'search_path=tagging, analytics, public' = ANY (s.setconfig)
+    ) THEN
+        EXECUTE format('ALTER DATABASE %I SET search_path = tagging, analytics, ai, public', current_database());
+    END IF;
+END
+$$;
