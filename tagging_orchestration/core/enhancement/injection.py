@@ -88,7 +88,23 @@ _ORDERS = (
     r"\b(?:decode|base64|rot13|hex-?decode|unescape)\b",
     r"!\[[^\]]{0,200}\]\([^)]{0,300}\)|<(?:img|script|iframe|a|svg|style)\b|javascript:|\bon(?:error|load)\s{0,8}=",
     r"\b(?:drop|truncate|delete from|insert into|update)\s{1,8}(?:table|tagging|contents?|tags)\b",
+    r"\b(?:set aside|do not (?:read|follow|obey|use)|stop (?:reading|following|obeying))\b.{0,40}\b(?:guidance"
+    r"|remaining (?:data|text)|rest of the (?:data|text)|the (?:data|text) (?:above|below)|" + _RULES + ")",
+    r"\bwhen (?:summari[sz]ing|tagging|analy[sz]ing|classifying|labell?ing)\b.{0,40}\b(?:say|state|mention|write"
+    r"|add|claim|report|recommend|use|output)\b"
+    r"|\bwho(?:ever|mever)? (?:summari[sz]es|tags|analy[sz]es|labels) (?:this|it)\b",
+    r"[\"']role[\"']\s{0,8}[:：]\s{0,8}[\"'](?:system|assistant|developer|tool|user)"
+    r"|\b(?:begin|start|end) (?:of )?(?:data|instructions?|prompt|context)\b\s{0,8}(?:[:：%#=>\-]|$|\n)",
+    # Other languages: "ignore the instructions" and its kin.
+    r"\b(?:ignor(?:e[zr]?|a[rd]?|iere[nt]?|ino)|oublie[zr]?|olvida[rd]?|vergiss|vergessen|missachte|n[ée]glige[zr]?)\b"
+    r".{0,50}\b(?:instruc\w{2,8}|anweisung\w{0,3}|consignes?|vorgaben|regeln|r[èe]gles|reglas|istruzioni|regole)\b",
+    r"(?:指示|命令|プロンプト|ルール)(?:を|は)?.{0,12}(?:無視|忘れ|破棄)"
+    r"|(?:지시|명령|프롬프트|규칙).{0,12}(?:무시|잊)",
     # Traditional and Simplified Chinese.
+    r"(?:先前|之前|前面|上面|以上|上述).{0,10}(?:說明|说明|指示|指令|規則|规则|要求).{0,6}(?:作廢|作废|無效|无效|失效|取消)"
+    r"|不[必用要](?:管|理).{0,8}(?:前面|上面|以上|先前|之前).{0,8}(?:說|说|指|要求|規|规)",
+    r"(?:摘要|分析|分類|分类|標記|标记|總結|总结)(?:這|这|此|本)?.{0,6}(?:時|时|的(?:AI|人工智[慧能]|模型)).{0,12}"
+    r"(?:務必|务必|必須|必须|一定要|應該|应该|請|请).{0,12}(?:寫|写|說|说|加|提|回報|回报|輸出|输出|標|标)",
     r"(?:忽略|無視|无视|忘記|忘记|忘掉|不要理[會会]|不[用必要]遵[守循從从]|別理|别理|跳過|跳过|覆蓋|覆盖"
     r"|違反|违反|推翻|繞過|绕过)"
     r".{0,25}(?:指令|指示|規則|规则|提示|設定|设定|限制|命令|上述|以上|前面|先前|之前)",
@@ -121,6 +137,10 @@ _QUOTED = re.compile(
 )
 _HAN_LETTER = re.compile("[\u3400-\u9fff]")
 _PIECE, _CHINESE_PIECE, _LEAST_QUOTED = 28, 10, 4
+# An order may be spread over so many sentences or lines on either side.
+_NEAR = 4
+# "I g n o r e" and 「忽 略」: single letters or characters with a space between each.
+_SPACED = re.compile(r"(?<!\w)\w(?:[ \t]\w(?!\w)){4,}")
 # One by one: each has a beginning to look for, all in one would be tried at every place (20 times as long).
 _PATTERNS = tuple(re.compile(pattern, re.IGNORECASE | re.DOTALL) for pattern in _ORDERS)
 
@@ -130,7 +150,8 @@ def gives_orders(text: str) -> bool:
     if _HIDDEN.search(text):
         return True
     read = plain(text)
-    return any(pattern.search(read) for pattern in _PATTERNS)
+    closed = _SPACED.sub(lambda found: re.sub(r"[ \t]", "", found.group()), read)
+    return any(pattern.search(form) for form in dict.fromkeys((read, closed)) for pattern in _PATTERNS)
 
 
 def without_orders(text: str) -> str:
@@ -169,7 +190,7 @@ def _told_apart(text: str) -> list[tuple[str, bool]]:
     found: list[tuple[str, bool]] = []
     ordered = False
     for number, sentence in enumerate(sentences):
-        near = "".join(sentences[max(0, number - 1) : number + 2])
+        near = "".join(sentences[max(0, number - _NEAR) : number + _NEAR + 1])
         ordered = ordered or gives_orders(sentence) or _crosses(near, sentence)
         found.append((sentence, ordered))
         # A fake turn of a conversation goes on over its line; an order to people's ears ends with it.
