@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer
 
 # Part of the fingerprint: raise it with every change that can mask a text differently.
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 
 MARK = re.compile(r"<[A-Z]+(?:_[A-Z]+)*_\d+>")
 
 # Importing presidio takes seconds (it imports torch where that is installed): only texts with something like this
 # in them are worth it. Four digits, an at sign, an address, or the name of a messenger.
 _SUSPECT = re.compile(
-    r"[@＠]|(?:\d[^\d]*){4}|:/?/|::|[\[(]\s*at\s*[\])]|line|wechat|telegram|微信|passw|密碼|密码|eyJ|\b[a-z]{2,3}[-_]",
+    r"[@＠]|(?:\d[^\d]*){4}|:/?/|::|[\[(]\s*at\s*[\])]|line|wechat|telegram|微信|passw|密碼|密码|口令|eyJ|\b[a-z]{2,3}[-_]",
     re.IGNORECASE,
 )
 _INVISIBLE = frozenset("\u00ad\u034f\u061c\u180e\ufeff") | {
@@ -64,9 +64,13 @@ _IDENTITY_WORDS = re.compile(
 )
 _PASSPORT_WORDS = re.compile(r"passport|護照|护照", re.IGNORECASE)
 _BANK_WORDS = re.compile(
-    r"bank|account (?:no|number)|remit|transfer to|銀行|银行|匯款|汇款|轉帳|转账|帳戶|账户|戶頭|入帳",
+    r"bank|account (?:no|number)|remit|transfer to|銀行|银行|郵局|匯款|汇款|轉帳|转账|帳戶|账户|戶頭|入帳",
     re.IGNORECASE,
 )
+_HEALTH_CARD_WORDS = re.compile(r"health (?:insurance )?card|健保卡|健保ic卡", re.IGNORECASE)
+# These must stand directly before it: 密碼錯誤代碼 E102 is no password.
+_PASSWORD_WORDS = re.compile(r"(?:密碼|密码|口令)[是為为:：=\s]{0,3}$")
+_CHAT_WORDS = re.compile(r"微信(?:帳號|账号|號|号|ID)?[是為为:：=\s]{0,3}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,9 @@ class PresidioMasker:
             _Rule("EMAIL", checked("EMAIL", *_EMAILS), certain=True),
             _Rule("LINE_ID", checked("LINE_ID", *_LINE_IDS), certain=True),
             _Rule("CHAT_ID", checked("CHAT_ID", *_CHAT_IDS), certain=True),
+            _Rule("CHAT_ID", checked("CHAT_ID", _LONE_HANDLE), _CHAT_WORDS, needs_word=True),
+            _Rule("SECRET", checked("SECRET", _AFTER_WORD), _PASSWORD_WORDS, needs_word=True),
+            _Rule("NATIONAL_ID", checked("ID", _HEALTH_CARD), _HEALTH_CARD_WORDS, needs_word=True),
             _Rule("IBAN", IbanRecognizer(), certain=True),
             _Rule("CARD", cards(*_GROUPED_CARDS), certain=True),
             _Rule("CARD", cards(_PLAIN_CARD), _CARD_WORDS),
@@ -234,6 +241,11 @@ _CHAT_IDS = (
     rf"(?<=(?<![A-Za-z])(?:wechat|weixin|telegram)(?: ?id| ?handle)?(?: is)?[ :=\n]{{1,6}}){_TELLING_HANDLE}",
 )
 
+# What follows a Chinese word for it: 微信號：wang88, 密碼是 abc12345.
+_LONE_HANDLE = rf"(?<=\n[ :=]{{0,3}})(?=[^\s]*\d){_HANDLE}"
+_AFTER_WORD = r"(?<=\n[ :=]{0,3})(?=[!-~]*\d)(?=[!-~]*[A-Za-z])[!-~]{6,}"
+_HEALTH_CARD = r"(?<![\w-])\d{4}[ -]?\d{4}[ -]?\d{4}(?![\w-])"
+
 _GROUPED_CARDS = (
     r"(?<![\w-])(?:[2-6]\d{3})([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?(?![\d])",
     r"(?<![\w-])3[47]\d{2}([ -])\d{6}\1\d{5}(?!\d)",
@@ -257,6 +269,7 @@ _BANK_ACCOUNT = r"(?<![\w-])\d[\d -]{6,20}\d(?![\w-])"
 _PHONES = (
     r"(?<![\w+.-])09\d{2}([ -])\d{3}\1?\d{3}(?![\w]|-\d)",
     r"(?<![\w+.-])09\d{2}-\d{6}(?![\w]|-\d)",
+    r"(?<![\w+.-])886[ -]?9\d{2}([ -])\d{3}\1?\d{3}(?![\w]|-\d)",
     r"(?<![\w+.-])(?:\(0(?:2|3|37|4|49|5|6|7|8|82|826|836|89)\) ?|0(?:2|3|37|4|49|5|6|7|8|82|826|836|89)[ -])"
     r"[2-9]\d{2,3}[ -]?\d{3,4}(?: ?(?:#|ext\.?) ?\d{1,5})?(?![\w]|-\d)",
     r"(?<![\w+.-])080[09][ -]\d{3}[ -]?\d{3}(?![\w]|-\d)",

@@ -50,6 +50,11 @@ def masker() -> PresidioMasker:
         ("LINE ID: coffee_lover88，或加我LINE：amy.chen", "LINE ID: <LINE_ID_1>，或加我LINE：<LINE_ID_2>"),
         ("key sk-abcdefghijklmnopqrstuv", "key <SECRET_1>"),
         ("銀行帳號 012-345-6789012", "銀行帳號 <BANK_ACCOUNT_1>"),
+        ("郵局帳號 0001234 0567890", "郵局帳號 <BANK_ACCOUNT_1>"),
+        ("my sister, who will be at home, has 886-912-345-678", "my sister, who will be at home, has <PHONE_1>"),
+        ("微信號：wang88，微信 amy_chen88", "微信號：<CHAT_ID_1>，微信 <CHAT_ID_2>"),
+        ("密碼是 abc12345 請協助", "密碼是 <SECRET_1> 請協助"),
+        ("健保卡號 000012345678", "健保卡號 <NATIONAL_ID_1>"),
     ],
 )  # fmt: skip
 def test_personal_data_is_masked(masker: PresidioMasker, text: str, masked: str) -> None:
@@ -75,6 +80,8 @@ def test_personal_data_is_masked(masker: PresidioMasker, text: str, masked: str)
         "1234567890 visitors, 0.123456789, $1,299.00, 12345678901234567890",
         "Meet @lantern at 10 @ the shop; 5 kg @ 10.00",
         "The passport holder case 12345678 sold out; 台灣護照套 300 個",
+        "密碼錯誤代碼 E1023456；重設密碼後 iPhone15 無法登入；密碼要8個字",
+        "微信支付失敗，訂單 W20261122 未成立；用微信付款 NT$1200",
     ],
 )  # fmt: skip
 def test_nothing_else_is_masked(masker: PresidioMasker, text: str) -> None:
