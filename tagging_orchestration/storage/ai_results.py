@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
@@ -181,6 +181,25 @@ def subject_statuses(
             },
         ).fetchall()
     return {id: cast(Status, status) for id, status in rows if status}
+
+
+def asked_lately(
+    pool: ConnectionPool, organization: str, subject_type: str, subject_ids: Sequence[str], within: timedelta
+) -> set[tuple[str, str]]:
+    """Subject ids and context hashes that were asked about within that time, whatever came of it."""
+    with transaction(pool) as connection:
+        # index: ai_usage_logs_subject
+        rows = connection.execute(
+            """
+            SELECT DISTINCT u.subject_id, trim(u.context_hash)
+            FROM ai.ai_usage_logs AS u
+            WHERE
+                u.organization_id = %s AND u.subject_type = %s AND u.subject_id = ANY (%s::text[])
+                AND u.created_at > clock_timestamp() - %s::interval
+            """,
+            [organization, subject_type, list(subject_ids), within],
+        ).fetchall()
+    return {(subject, context) for subject, context in rows}
 
 
 def find_enhancement(pool: ConnectionPool, organization: str, name: str) -> Enhancement:

@@ -172,7 +172,7 @@ def test_a_slow_server_is_loading_and_then_the_base(
         pool,
         (
             "UPDATE ai.ai_system_config"
-            " SET system_settings = system_settings || '{\"enhancement_timeout_ms\": 300}'",
+            " SET system_settings = system_settings || '{\"enhancement_timeout_ms\": 1500}'",
             [],
         ),
     )
@@ -279,7 +279,53 @@ def test_pending_is_what_changed(enhanced: EnhancementService, server: DevLlm, p
     assert enhanced.pending_alerts() == 1
     # Neither an old answer nor one of an older prompt is current.
     run(pool, ("UPDATE ai.ai_enhancements SET fresh_until = created_at, expires_at = created_at", []))
-    assert enhanced.pending_alerts() == 2
+    assert enhanced.enhance_alerts().enhanced == 2
+
+
+def test_what_was_asked_in_vain_is_left_to_a_later_run(
+    enhanced: EnhancementService, server: DevLlm, pool: ConnectionPool
+):
+    for request in range(1, 5):
+        server.answer("rubbish", request=request)
+    assert sum(enhanced.enhance_alerts().failed.values()) == 2
+    assert enhanced.pending_alerts() == 0
+    # Another context is another question; and whoever asks all the same is answered.
+    business.change_alert(pool, 900)
+    assert enhanced.pending_alerts() == 1
+    assert enhanced.enhance_alerts().enhanced == 2
+
+
+@pytest.mark.parametrize("off", ["person", "automatic", "health"])
+def test_nothing_is_pending_where_nothing_may_be_asked(
+    enhanced: EnhancementService, pool: ConnectionPool, off: str
+):
+    if off == "health":
+        run(pool, ("UPDATE ai.ai_providers SET health_status = 'unhealthy'", []))
+    else:
+        wanted = UserSettings(alerts=False) if off == "person" else UserSettings(auto_enhance=False)
+        ai_results.save_user_settings(pool, "default", wanted)
+    assert enhanced.pending_alerts() == 0
+
+
+def test_a_stale_answer_is_replaced_before_the_run_ends(
+    enhanced: EnhancementService, server: DevLlm, pool: ConnectionPool
+):
+    for value in (700, 900):
+        business.change_alert(pool, value)
+        enhanced.enhance_alerts()
+    business.change_alert(pool, 700)
+    # What was answered first is asked again an hour later: it is in the cache, and not fresh any more.
+    run(
+        pool,
+        (
+            "UPDATE ai.ai_enhancements SET created_at = created_at - interval '1 hour',"
+            " fresh_until = fresh_until - interval '1 hour', expires_at = expires_at - interval '1 hour'",
+            [],
+        ),
+    )
+    assert enhanced.enhance_alerts().from_cache == 1
+    assert len(server.calls) == 4
+    assert enhanced.enhance_alerts().skipped == 2
 
 
 def test_critical_ones_come_first_within_the_limit_of_a_run(enhanced: EnhancementService, server: DevLlm):
@@ -332,6 +378,15 @@ def test_the_summary_quotes_what_ai_was_sure_of(enhanced: EnhancementService, se
     (prompt,) = business.prompts(server)
     assert "ai_highlights" in prompt
     assert "回覆過慢" in prompt
+
+
+def test_the_report_of_any_day_shows_the_summary_of_its_week(enhanced: EnhancementService, pool: ConnectionPool):
+    sunday = AS_OF + timedelta(days=6 - AS_OF.weekday())
+    assert sunday > AS_OF
+    assert enhanced.summarise("weekly", sunday).enhanced == 1
+    made = report_enhancements(pool, enhanced.settings, make_report(pool, enhanced.settings))
+    assert made is not None
+    assert made.summaries["weekly"].subject_id == f"weekly:{sunday}"
 
 
 def test_a_period_without_facts_is_skipped(enhanced: EnhancementService, server: DevLlm):
