@@ -54,7 +54,7 @@ def report_enhancements(
 ) -> ReportEnhancements | None:
     """What AI adds to a report; None where it is off, has nothing to say, or cannot be read. Raises nothing: a
     report must not fail for want of an ornament."""
-    if report.past or report.as_of is None:
+    if report.past:
         return None
     try:
         return _read(pool, settings, report)
@@ -66,18 +66,15 @@ def report_enhancements(
 
 def _read(pool: ConnectionPool, settings: Settings, report: HealthReport) -> ReportEnhancements | None:
     switch = read_switch(pool, settings)
-    if not switch.is_on:
+    if not switch.is_on or report.as_of is None:
         return None
     organization = settings.organization_id
     threshold = system_settings(pool, settings.ai.environment).settings.quality_control.confidence_threshold
-    # A week's summary may be asked for on any of its days; the schedule's is the one of its Sunday.
-    sunday = report.as_of + timedelta(days=6 - report.as_of.weekday())
-    weekly = [f"weekly:{day}" for day in sorted({report.as_of, sunday})]
     ids = {
         "alert": [alert.id for situation in report.situations for alert in situation.alerts],
         "insight": [insight.id for insight in report.insights],
         "recommendation": [RECOMMENDATIONS],
-        "summary": [f"daily:{report.as_of}", *weekly],
+        "summary": _summary_ids(report.as_of),
     }
     found = {kind: newest_results(pool, organization, kind, wanted) for kind, wanted in ids.items()}
     statuses = {kind: subject_statuses(pool, organization, kind, wanted) for kind, wanted in ids.items()}
@@ -105,6 +102,13 @@ def _read(pool: ConnectionPool, settings: Settings, report: HealthReport) -> Rep
         )
         or None
     )
+
+
+def _summary_ids(day: date) -> list[str]:
+    """Subjects of the summaries a day's report shows. A week's may be asked for on any of its days; the schedule
+    asks for the one of its Sunday."""
+    sunday = day + timedelta(days=6 - day.weekday())
+    return [f"daily:{day}", *(f"weekly:{last_day}" for last_day in sorted({day, sunday}))]
 
 
 def _shown(one: Enhancement, report: HealthReport, citations: dict[str, Citation], threshold: float) -> Shown:
