@@ -102,17 +102,30 @@ def examine(settings: Settings, *, deep: bool, fix: bool) -> Iterator[Finding]:
         yield _attempt("indexes", lambda: indexes(project))
         yield _attempt("failed contents", lambda: failed_contents(project))
         yield _attempt("dagster", lambda: dagster(project, fix=fix), "tagging init writes Dagster's home again")
-        for name, look in ai_looks(project):
-            yield _attempt(name, look)
+        try:
+            looks = list(ai_looks(project))
+        except Exception as error:
+            # The base that works needs no AI, so that this is no more than a warning.
+            said, advice = _told(error)
+            yield Finding("ai", State.WARNING, said, advice or "docs/ai-operations.md")
+        else:
+            for name, look in looks:
+                yield _attempt(name, look)
 
 
 def _attempt(name: str, look: Callable[[], Finding], advice: str = "") -> Finding:
     try:
         return look()
-    except TaggingError as error:
-        return Finding(name, State.WRONG, str(error), advice)
     except Exception as error:
-        return Finding(name, State.WRONG, f"{type(error).__name__}: {error}", advice or "tagging doctor --verbose")
+        said, what_to_do = _told(error)
+        return Finding(name, State.WRONG, said, advice or what_to_do)
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """What an error says, and what to do about one that was not foreseen."""
+    if isinstance(error, TaggingError):
+        return str(error), ""
+    return f"{type(error).__name__}: {error}", "tagging doctor --verbose"
 
 
 # ------------------------------------------------------------------------------------------------- machine

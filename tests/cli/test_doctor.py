@@ -135,3 +135,14 @@ def test_a_full_disk_and_another_system_are_named(monkeypatch: pytest.MonkeyPatc
     assert doctor.disk(tmp_path / "not" / "there").state == doctor.State.WRONG
     monkeypatch.setattr("platform.system", lambda: "Windows")
     assert doctor.machine().state == doctor.State.WRONG
+
+
+def test_switches_of_the_ai_that_cannot_be_read_are_told(
+    tagging: Tagging, dagster_project: Path, pool: ConnectionPool
+):
+    assert tagging("ai", "sync").exit_code == 0
+    with pool.connection() as connection:
+        connection.execute("UPDATE ai.ai_system_config SET system_settings = '{\"unknown\": 1}'")
+    result = tagging("doctor", "--json")
+    found = findings(result)["ai"]
+    assert (result.exit_code, found["state"], "unknown" in found["said"]) == (0, "warning", True)
