@@ -52,9 +52,26 @@ _GO_NAMES = {
     "map[string]interface {}": dict,
     "[]api.Message": list,
     "[]api.Tool": list,
+    "[]api.ImageData": list,
+    "[]api.ToolCall": list,
     "[]int": list,
 }
-_SHARED = {"model": "string", "stream": "bool", "options": "map[string]interface {}", "top_logprobs": "int"}
+_SHARED = {
+    "model": "string",
+    "stream": "bool",
+    "options": "map[string]interface {}",
+    "truncate": "bool",
+    "shift": "bool",
+    "logprobs": "bool",
+    "top_logprobs": "int",
+}
+_MESSAGE_FIELDS = {
+    "role": "string",
+    "content": "string",
+    "thinking": "string",
+    "images": "[]api.ImageData",
+    "tool_calls": "[]api.ToolCall",
+}
 REQUEST_FIELDS = {
     "ChatRequest": {**_SHARED, "messages": "[]api.Message", "tools": "[]api.Tool"},
     "GenerateRequest": {
@@ -65,6 +82,7 @@ REQUEST_FIELDS = {
         "suffix": "string",
         "raw": "bool",
         "context": "[]int",
+        "images": "[]api.ImageData",
     },
     "EmbedRequest": {
         "model": "string",
@@ -167,9 +185,9 @@ def decode(raw: bytes, request: str) -> dict[str, Any]:
     for message in fields.get("messages", []) if request == "ChatRequest" else []:
         if not isinstance(message, dict):
             raise Refusal(400, _unmarshal(message, f"{request}.messages", "api.Message"))
-        for name in ("role", "content"):
+        for name, go_type in _MESSAGE_FIELDS.items():
             if message.get(name) is not None:
-                _check_type(message[name], "string", f"{request}.messages.{name}")
+                _check_type(message[name], go_type, f"{request}.messages.{name}")
     return fields
 
 

@@ -103,6 +103,15 @@ def test_a_foreign_host_header_gets_an_empty_403(http):
             b'{"model": "phi4-mini", "stream": "no"}',
             "json: cannot unmarshal string into Go struct field ChatRequest.stream of type bool",
         ),
+        (
+            b'{"model": "phi4-mini", "shift": "no"}',
+            "json: cannot unmarshal string into Go struct field ChatRequest.shift of type bool",
+        ),
+        (
+            b'{"messages": [{"images": "y"}]}',
+            "json: cannot unmarshal string into Go struct field ChatRequest.messages.images of type "
+            "[]api.ImageData",
+        ),
     ],
 )
 def test_bodies_that_are_refused(http, body, message):
