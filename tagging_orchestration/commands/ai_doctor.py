@@ -1,4 +1,4 @@
-"""What `tagging doctor` looks at while AI is on: its providers, prompts and limits."""
+"""What `tagging doctor` looks at while AI is on: its providers, prompts, configs and limits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tagging_orchestration.commands.doctor import Finding, State
+from tagging_orchestration.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tagging_orchestration.ai.health import ProbeResult
@@ -27,6 +28,7 @@ def ai_looks(project: Project) -> Iterator[tuple[str, Callable[[], Finding]]]:
         return
     yield "ai providers", lambda: providers(project)
     yield "ai prompts", prompts
+    yield "ai configs", lambda: configs(project)
     yield "ai limits", lambda: limits(project)
 
 
@@ -78,6 +80,28 @@ def prompts() -> Finding:
         State.WARNING if faults else State.OK,
         "; ".join(faults[:SHOWN]) + more if faults else "all keep to their rules",
         "correct them in a new version: docs/prompts.md" if faults else "",
+    )
+
+
+def configs(project: Project) -> Finding:
+    """Whether the parameters that people may have written for prompts and providers are understood."""
+    from tagging_orchestration.core.enhancement.choice import parse_params
+    from tagging_orchestration.storage.ai_providers import list_configs, list_providers
+
+    providers = {row.name: row for row in list_providers(project.pool) if row.is_active}
+    active = [row for row in list_configs(project.pool) if row.is_active and row.provider_name in providers]
+    faults = []
+    for row in active:
+        try:
+            parse_params(row.params, providers[row.provider_name].adapter)
+        except ConfigurationError as error:
+            faults.append(f"{row.template_key} of {row.provider_name}: {error}")
+    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    return Finding(
+        "ai configs",
+        State.WARNING if faults else State.OK,
+        "; ".join(faults[:SHOWN]) + more if faults else f"{len(active)} in use",
+        "correct provider_specific_params of ai_prompt_provider_configs: docs/providers.md" if faults else "",
     )
 
 

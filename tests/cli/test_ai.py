@@ -175,9 +175,27 @@ def test_the_doctor_looks_at_the_ai_only_while_it_is_on(project: Path, tagging: 
     assert looks() == {}
 
 
+def test_the_doctor_names_parameters_nobody_understands(on: Path, pool: ConnectionPool):
+    with pool.connection() as connection:
+        connection.execute(
+            """
+            UPDATE ai.ai_prompt_provider_configs AS c SET provider_specific_params = '{"modell": "x"}'
+            FROM ai.ai_providers AS p, ai.ai_prompt_templates AS t
+            WHERE p.id = c.provider_id AND t.id = c.template_id
+                AND (p.name, t.template_key) IN (('local', 'trend_analysis'), ('openai', 'business_intelligence'))
+            """
+        )
+    finding = looks()["ai configs"]
+    assert finding.state == "warning"
+    assert "trend_analysis of local" in finding.said
+    assert "modell" in finding.said
+    # Who is not active is not asked.
+    assert "openai" not in finding.said
+
+
 def test_the_doctor_says_what_to_do_about_providers(on: Path, tagging: Tagging, monkeypatch: pytest.MonkeyPatch):
     assert {name: finding.state for name, finding in looks().items()} == {
-        "ai providers": "ok", "ai prompts": "ok", "ai limits": "ok",
+        "ai providers": "ok", "ai prompts": "ok", "ai configs": "ok", "ai limits": "ok",
     }  # fmt: skip
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     tagging("ai", "providers", "enable", "openai")
