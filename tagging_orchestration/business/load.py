@@ -41,8 +41,10 @@ def sources_changed(pool: ConnectionPool, settings: Settings) -> bool:
     """Whether `load_business` would find anything to do. What only reading can tell, such as a query, counts as
     changed, and so does a source that cannot be read: the load says why."""
     from tagging_orchestration.clients.business_sources.reader import BusinessReader
-    from tagging_orchestration.storage.business_facts import is_loaded, was_loaded_from
+    from tagging_orchestration.storage.business_facts import is_loaded, profile_differs, was_loaded_from
 
+    if profile_differs(pool, settings.organization_id, settings.business):
+        return True
     if settings.business.demo:
         return not all(is_loaded(pool, load) for load in _demo_loads(settings, None))
     if any(was_loaded_from(pool, load) for load in _demo_loads(settings, None)):

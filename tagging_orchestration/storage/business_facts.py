@@ -77,17 +77,45 @@ def save_profile(pool: ConnectionPool, organization_id: str, business: BusinessS
                     excluded.open_weekdays, excluded.profile
                 )
             """,
-            {
-                "organization": organization_id,
-                "timezone": business.timezone,
-                "currency": business.currency,
-                "locale": business.locale,
-                "opens_at": business.opens_at,
-                "closes_at": business.closes_at,
-                "open_weekdays": business.open_weekdays,
-                "profile": Jsonb(business.profile),
-            },
+            _profile_row(organization_id, business),
         )
+
+
+def profile_differs(pool: ConnectionPool, organization_id: str, business: BusinessSettings) -> bool:
+    """Whether a business that is known is described otherwise in tagging.yaml now."""
+    with transaction(pool) as connection:
+        # Index: the primary key.
+        found = connection.execute(
+            """
+            SELECT EXISTS (
+                SELECT
+                FROM analytics.business_profile AS b
+                WHERE
+                    b.organization_id = %(organization)s
+                    AND (
+                        b.timezone, b.currency, b.locale, b.opens_at, b.closes_at, b.open_weekdays, b.profile
+                    ) IS DISTINCT FROM (
+                        %(timezone)s::text, %(currency)s::text, %(locale)s::text, %(opens_at)s::time,
+                        %(closes_at)s::time, %(open_weekdays)s::smallint[], %(profile)s::jsonb
+                    )
+            )
+            """,
+            _profile_row(organization_id, business),
+        ).fetchone()
+    return found is not None and found[0]
+
+
+def _profile_row(organization_id: str, business: BusinessSettings) -> dict[str, Any]:
+    return {
+        "organization": organization_id,
+        "timezone": business.timezone,
+        "currency": business.currency,
+        "locale": business.locale,
+        "opens_at": business.opens_at,
+        "closes_at": business.closes_at,
+        "open_weekdays": business.open_weekdays,
+        "profile": Jsonb(business.profile),
+    }
 
 
 def is_loaded(pool: ConnectionPool, load: FactLoad) -> bool:

@@ -94,6 +94,22 @@ def test_whether_sources_changed(pool: ConnectionPool, settings: Settings, tmp_p
     assert sources_changed(pool, own)
 
 
+def test_another_description_of_the_business_is_a_change(pool: ConnectionPool, settings: Settings, tmp_path: Path):
+    path = tmp_path / "orders.csv"
+    path.write_text(ORDERS + order(1), encoding="utf-8")
+    sources = [BusinessSource(table="orders", path=path)]
+    said = {"resource_constraints": "two people"}
+    for business in (
+        BusinessSettings(sources=sources),
+        BusinessSettings(sources=sources, locale="zh-Hant"),
+        BusinessSettings(sources=sources, locale="zh-Hant", profile=said),
+    ):
+        own = settings.model_copy(update={"business": business})
+        assert sources_changed(pool, own)
+        load_business(pool, own, run_id="r", now=NOW)
+        assert not sources_changed(pool, own)
+
+
 def test_a_correction_touches_its_days_only(pool: ConnectionPool, load: Load):
     many = "".join(order(number, f"2026-03-{number:02}") for number in range(1, 21))
     load(orders=ORDERS + many)
