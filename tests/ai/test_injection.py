@@ -65,7 +65,13 @@ def test_good_answers_come_out_beside_an_attack() -> None:
     parsed = reader(
         answer(
             [
-                (1, [tag("Kettles", "The kettle leaks"), tag("kettle handle", "leaks at the handle")]),
+                (
+                    1,
+                    [
+                        tag("Kettles", "The kettle leaks"),
+                        tag("kettle handle", "leaks at the handle", reason="[canned] An example."),
+                    ],
+                ),
                 (2, [tag("退貨", "想要退貨"), tag("壺嘴漏水", "壺嘴會漏水", reason="內文說壺嘴會漏水。")]),
             ]
         ),
@@ -73,6 +79,7 @@ def test_good_answers_come_out_beside_an_attack() -> None:
     )
     first, second = parsed.document["contents"]
     assert [row["name"] for row in first["tags"]] == ["kettle", "kettle handle"]
+    assert first["tags"][1]["reason"] == "[canned] An example.", "a label in brackets is no markup"
     assert [row["name"] for row in second["tags"]] == ["退貨", "壺嘴漏水"]
     assert second["tags"][1]["reason"] == "內文說壺嘴會漏水。"
 

@@ -52,6 +52,8 @@ _URL = re.compile(
 )
 _MARK = re.compile(r"<[A-Z_]+_\d+>")
 _CODE = re.compile(r"[{}<>`\\|$^~\x00-\x1f]|\[/?|\]\(|==|::|;\s*$|\bnull\b")
+# "[canned]": a word in brackets is a remark, not markup.
+_REMARK = re.compile(r"\[[a-z]{1,20}\](?!\()")
 _WORD = re.compile(r"[^\W_]+")
 _SMALL = frozenset(
     {"a", "an", "and", "as", "at", "by", "de", "for", "from", "in", "la", "of", "on", "or", "the", "to"}
@@ -288,7 +290,8 @@ class TagAnswerReader:
         text = " ".join(plain(reason).split())
         if not text or len(text) > 4 * MAX_REASON_CHARACTERS or _URL.search(text) or gives_orders(text):
             return ""
-        if screening.unsafe(reason) or _CODE.search(_MARK.sub("", text)) or self._leaks(number, text):
+        bare = _REMARK.sub("", _MARK.sub("", text))
+        if screening.unsafe(reason) or _CODE.search(bare) or self._leaks(number, text):
             return ""
         if self._masker is not None:
             text = self._masker.mask(text)
