@@ -87,10 +87,10 @@ def replay(
     prompt = render(template, enhancement.variables)
     answer = None
     if not dry_run:
-        # A model belongs to a provider: without another one, the stored answer's.
-        preferred = load_provider(pool, provider or enhancement.provider_name).id
-        wanted = model or (None if provider else enhancement.model)
-        answer = gateway.ask(_question(enhancement, template, preferred, wanted))
+        # A model belongs to a provider: without another one, the stored answer's. Named, nobody else may answer.
+        chosen = load_provider(pool, provider or enhancement.provider_name)
+        wanted = model or (chosen.default_model if provider else enhancement.model)
+        answer = gateway.ask(_question(enhancement, template, chosen.id, wanted))
     return Replay(
         stored=stored,
         template=template,

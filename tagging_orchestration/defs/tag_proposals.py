@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.defs.embeddings import content_embeddings
 from tagging_orchestration.defs.errors import TRANSIENT_RETRIES, retry_only_transient
 from tagging_orchestration.defs.metadata import table
@@ -80,7 +81,10 @@ def propose_tags_when_due(context: dg.ScheduleEvaluationContext, tagging: Taggin
     from tagging_orchestration.storage.tag_proposals import proposals_in_use
 
     settings, pool = get_settings(), tagging.project.pool
-    switch = read_switch(pool, settings)
+    try:
+        switch = read_switch(pool, settings)
+    except ConfigurationError as error:
+        return dg.SkipReason(f"AI stays off: {error}")
     if not (settings.ai.tags.enabled and switch.is_on):
         if not proposals_in_use(pool, settings.organization_id):
             return dg.SkipReason("the language model is not to propose tags (ai.tags.enabled, `tagging ai on`)")

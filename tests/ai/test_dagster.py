@@ -106,6 +106,15 @@ def test_switched_off_the_sensors_contact_nobody(instance, off, server: DevLlm):
     assert server.requests == []
 
 
+def test_a_switch_that_cannot_be_read_is_off(instance, on, pool: ConnectionPool, server: DevLlm):
+    with pool.connection() as connection:
+        connection.execute("UPDATE ai.ai_system_config SET system_settings = '{\"surprise\": 1}'")
+    assert "surprise" in reason(tick(schedules.enhance_when_due, instance))
+    for sensor in (schedules.critical_alert_enhancement_sensor, schedules.ai_health_sensor):
+        assert "AI stays off" in reason(look(sensor, instance))
+    assert server.requests == []
+
+
 def test_new_critical_alerts_are_asked_about_first(instance, on, server: DevLlm, pool: ConnectionPool):
     assert isinstance(look(schedules.critical_alert_enhancement_sensor, instance), dg.RunRequest)
     config = {"ops": {"alert_enhancements": {"config": {"only_critical": True}}}}
@@ -113,7 +122,7 @@ def test_new_critical_alerts_are_asked_about_first(instance, on, server: DevLlm,
     with pool.connection() as connection:
         asked = connection.execute("SELECT DISTINCT subject_id FROM ai.ai_enhancements").fetchall()
     assert asked == [(str(SLOW),)]
-    assert "every critical alert is enhanced" in reason(
+    assert "every critical alert was asked about" in reason(
         look(schedules.critical_alert_enhancement_sensor, instance)
     )
     assert isinstance(tick(schedules.enhance_when_due, instance), dg.RunRequest)

@@ -82,6 +82,11 @@ def ready(pool: ConnectionPool) -> ConnectionPool:
     ai_providers.sync_providers(pool, seed.providers, seed.systems, AiSettings(enabled=True))
     add_templates(pool, "alert_enhancement")
     ai_providers.sync_configs(pool, seed.configs)
+    # The limits of the template count, which are small.
+    run(
+        pool,
+        "UPDATE ai.ai_prompt_provider_configs SET provider_specific_params = provider_specific_params - 'max_tokens'",
+    )
     run(
         pool,
         """

@@ -41,7 +41,8 @@ class Business:
             "DBT_LOG_LEVEL_FILE": "none",
         }
         if any("test_type:unit" in argument for argument in arguments):
-            del environment["DBT_EXCLUDE_RESOURCE_TYPES"]
+            # A command that ran in this process before may have left it in the environment, too.
+            environment["DBT_EXCLUDE_RESOURCE_TYPES"] = ""
         move(self.manifest, environment["DBT_DATABASE"])
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():

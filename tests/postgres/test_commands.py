@@ -85,7 +85,7 @@ def test_url_starts_the_server_and_says_where(project: Path) -> None:
 
 def test_psql_gets_its_arguments_and_the_search_path(project: Path) -> None:
     done = psql("-At", "-c", "SELECT current_user, current_setting('search_path'), '繁體'")
-    assert done.stdout == "tagging|tagging,analytics,public,extensions|繁體\n"
+    assert done.stdout == "tagging|tagging,analytics,ai,public,extensions|繁體\n"
     assert psql("--superuser", "-Atc", "SELECT usesuper FROM pg_user WHERE usename = current_user").stdout == "t\n"
     failed = psql("-v", "ON_ERROR_STOP=1", "-c", "SELECT 1 / 0")
     assert (failed.returncode, "division by zero" in failed.stderr) == (1, True)

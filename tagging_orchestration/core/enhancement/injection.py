@@ -45,12 +45,12 @@ _ORDERS = (
     rf".{{0,50}}\b{_RULES}",
     r"\b(?:ignore|disregard|forget)\b.{0,20}\b(?:above|everything|all (?:of )?(?:the )?(?:previous|prior|before))",
     rf"\b(?:new|updated|real|actual|secret|hidden|following|additional) (?:system )?{_RULES}s?\b\s{{0,8}}[:：]",
-    r"\bsystem (?:prompt|message|instruction|override|note|mode)|\b(?:prompt|instruction) (?:above|injection)"
+    r"\bsystem (?:prompt|instruction|override|mode)|\b(?:prompt|instruction) (?:above|injection)"
     r"|\byour (?:system )?(?:prompt|instructions)\b|\b(?:developer|admin|debug|god|dan|jailbreak"
     r"|maintenance) mode",
-    r"\byou (?:are|were) (?:now|no longer|actually|really|going to (?:act|be))\b|\byou are an? (?:ai"
-    r"|assistant|language"
-    r"|model|chatbot|tagger|helpful|unrestricted|evil)|\bpretend (?:to be|that you|you are)"
+    r"\byou (?:are|were) (?:now (?:an?|the|in|free|called|dan)|no longer|going to (?:act|be))\b"
+    r"|\byou are an? (?:ai|assistant|language|model|chatbot|tagger|helpful|unrestricted|evil)"
+    r"|\bpretend (?:to be|that you|you are)"
     r"|\brole-?play\b|\bjailbreak"
     r"|\bact as (?:an?|the|if)\b.{0,20}\b(?:ai|assistant|model|admin|system|root|developer)",
     r"(?:^|\n|[>\"'\]])\s{0,8}(?:\*\*|#+ ?|<)?(?:system|assistant|developer|human|user|tool)"
@@ -59,6 +59,46 @@ _ORDERS = (
     r"|#{2,}\s{0,8}(?:system|instruction|new task|response|end of)|\b(?:begin|end) of (?:the )?(?:data"
     r"|content|text|prompt"
     r"|input|document|user)|^\s{0,8}`{3,}|\{\s{0,8}\{|\}\s{0,8}\}",
+    r"\b(?:ai|llm|gpt|chatgpt|claude|llama|(?:language )?model|assistant|tagger|chatbot"
+    r"|bot)\b\s{0,8}[,:：]\s{0,8}(?:please|you|do"
+    r"|must|ignore|add|tag|output|the)|\b(?:note|message|instruction|attention|hint)s? (?:to"
+    r"|for) (?:the |an? |any )?"
+    r"(?:ai|llm|language model|model|assistant|tagger|bot)",
+    r"[\"'](?:name|tags|contents|number|is_new|confidence|quote)[\"']\s{0,8}[:：]|\bis_new\b",
+    r"\bexamples?\b\s{0,8}\d*\s{0,8}[:：].{0,80}(?:\btags?\b|\blabels?\b|[-=]>)",
+    r"!\[[^\]]{0,200}\]\([^)]{0,300}\)|<(?:img|script|iframe|a|svg|style)\b|javascript:|\bon(?:error|load)\s{0,8}=",
+    r"\b(?:drop|truncate|delete from|insert into|update)\s{1,8}(?:table|tagging|contents?|tags)\b",
+    r"\b(?:set aside|do not (?:read|follow|obey|use)|stop (?:reading|following|obeying))\b.{0,40}\b(?:guidance"
+    r"|remaining (?:data|text)|rest of the (?:data|text)|the (?:data|text) (?:above|below)|" + _RULES + ")",
+    r"\bwhen (?:summari[sz]ing|tagging|analy[sz]ing|classifying|labell?ing)\b.{0,40}\b(?:say|state|mention|write"
+    r"|add|claim|report|recommend|use|output)\b"
+    r"|\bwho(?:ever|mever)? (?:summari[sz]es|tags|analy[sz]es|labels) (?:this|it)\b",
+    r"[\"']role[\"']\s{0,8}[:：]\s{0,8}[\"'](?:system|assistant|developer|tool|user)"
+    r"|\b(?:begin|start|end) (?:of )?(?:data|instructions?|prompt|context)\b\s{0,8}(?:[:：%#=>\-]|$|\n)",
+    r"\b(?:ignor(?:e[zr]?|a[rd]?|iere[nt]?|ino)|oublie[zr]?|olvida[rd]?|vergiss|vergessen|missachte|n[ée]glige[zr]?)\b"
+    r".{0,50}\b(?:instruc\w{2,8}|anweisung\w{0,3}|consignes?|vorgaben|regeln|r[èe]gles|reglas|istruzioni|regole)\b",
+    r"(?:指示|命令|プロンプト|ルール)(?:を|は)?.{0,12}(?:無視|忘れ|破棄)"
+    r"|(?:지시|명령|프롬프트|규칙).{0,12}(?:무시|잊)",
+    r"(?:先前|之前|前面|上面|以上|上述).{0,10}(?:說明|说明|指示|指令|規則|规则|要求).{0,6}(?:作廢|作废|無效|无效|失效|取消)"
+    r"|不[必用要](?:管|理).{0,8}(?:前面|上面|以上|先前|之前).{0,8}(?:說|说|指|要求|規|规)",
+    r"(?:摘要|分析|分類|分类|標記|标记|總結|总结)(?:這|这|此|本)?.{0,6}(?:時|时|的(?:AI|人工智[慧能]|模型)).{0,12}"
+    r"(?:務必|务必|必須|必须|一定要|應該|应该|請|请).{0,12}(?:寫|写|說|说|加|提|回報|回报|輸出|输出|標|标)",
+    r"(?:忽略|無視|无视|忘記|忘记|忘掉|不要理[會会]|不[用必要]遵[守循從从]|別理|别理|跳過|跳过|覆蓋|覆盖"
+    r"|違反|违反|推翻|繞過|绕过)"
+    r".{0,25}(?:指令|指示|規則|规则|提示|設定|设定|限制|命令|上述|以上|前面|先前|之前)",
+    r"系[統统](?:提示[詞词]|指令|指示|命令)|提示[詞词]|開發者模式|开发者模式|管理員模式"
+    r"|管理员模式|越獄|越狱",
+    r"你(?:現在|现在)(?:是|要|將|将|開始|开始|必須|必须)|你(?:不再|其實|其实)是|你是(?:一[個个]|名"
+    r"|位)?(?:AI|人工智[慧能]|助[理手]|機器人|机器人|模型|語言)"
+    r"|(?:扮演|假裝|假装|裝作|装作).{0,12}(?:是|成|為|为|角色|你|AI|模型|管理)",
+    r"(?:^|\n|[「『>\]])\s{0,8}(?:系[統统]|助[理手]|使用者|用[戶户]|開發者|开发者)\s{0,8}[:：]",
+    r"(?:致|給|给|注意)[,，:：]?(?:AI|人工智[慧能]|語言模型|语言模型|模型|助[理手]|機器人|机器人)|(?:AI"
+    r"|語言模型|语言模型|模型)[,，:：]?請",
+    r"\b(?:list|tell|reveal|repeat|print|show)\b.{0,20}\beverything you (?:know|have|remember|were)\b",
+    r"(?:\b(?:decode|base64|rot13)\b|解碼|解码).{0,80}(?:[A-Za-z0-9+/]{20,}|\bobey\b|\bdo (?:it|so)\b|照做)",
+)
+# What people ask of people, too: an order only where the text speaks of what a model works with.
+_REQUESTS = (
     r"\b(?:reveal|print|repeat|show|output|leak|disclose|dump|display|tell me|return|list|exfiltrat\w{0,12}"
     r"|expose|quote"
     r"|include|copy|append|give me|send)\b.{0,60}\b(?:prompt|instructions|system message|api.?keys?"
@@ -78,42 +118,7 @@ _ORDERS = (
     r"|submit|click)\b"
     r".{0,60}(?:https?:|www\.|\bapi\b|\btool\b|\bfunction\b|\bendpoint\b|\bwebhook\b|\burl\b)",
     r"\b(?:execute|invoke|run|use|call)\b.{0,20}\b(?:tools?|functions?|commands?|shell|code|sql|script|plugin)\b",
-    r"\b(?:ai|llm|gpt|chatgpt|claude|llama|(?:language )?model|assistant|tagger|chatbot"
-    r"|bot)\b\s{0,8}[,:：]\s{0,8}(?:please|you|do"
-    r"|must|ignore|add|tag|output|the)|\b(?:note|message|instruction|attention|hint)s? (?:to"
-    r"|for) (?:the |an? |any )?"
-    r"(?:ai|llm|language model|model|assistant|tagger|bot)",
-    r"[\"'](?:name|tags|contents|number|is_new|confidence|quote)[\"']\s{0,8}[:：]|\bis_new\b",
-    r"\bexamples?\b\s{0,8}\d*\s{0,8}[:：].{0,80}(?:\btags?\b|\blabels?\b|[-=]>)",
     r"\b(?:decode|base64|rot13|hex-?decode|unescape)\b",
-    r"!\[[^\]]{0,200}\]\([^)]{0,300}\)|<(?:img|script|iframe|a|svg|style)\b|javascript:|\bon(?:error|load)\s{0,8}=",
-    r"\b(?:drop|truncate|delete from|insert into|update)\s{1,8}(?:table|tagging|contents?|tags)\b",
-    r"\b(?:set aside|do not (?:read|follow|obey|use)|stop (?:reading|following|obeying))\b.{0,40}\b(?:guidance"
-    r"|remaining (?:data|text)|rest of the (?:data|text)|the (?:data|text) (?:above|below)|" + _RULES + ")",
-    r"\bwhen (?:summari[sz]ing|tagging|analy[sz]ing|classifying|labell?ing)\b.{0,40}\b(?:say|state|mention|write"
-    r"|add|claim|report|recommend|use|output)\b"
-    r"|\bwho(?:ever|mever)? (?:summari[sz]es|tags|analy[sz]es|labels) (?:this|it)\b",
-    r"[\"']role[\"']\s{0,8}[:：]\s{0,8}[\"'](?:system|assistant|developer|tool|user)"
-    r"|\b(?:begin|start|end) (?:of )?(?:data|instructions?|prompt|context)\b\s{0,8}(?:[:：%#=>\-]|$|\n)",
-    # Other languages: "ignore the instructions" and its kin.
-    r"\b(?:ignor(?:e[zr]?|a[rd]?|iere[nt]?|ino)|oublie[zr]?|olvida[rd]?|vergiss|vergessen|missachte|n[ée]glige[zr]?)\b"
-    r".{0,50}\b(?:instruc\w{2,8}|anweisung\w{0,3}|consignes?|vorgaben|regeln|r[èe]gles|reglas|istruzioni|regole)\b",
-    r"(?:指示|命令|プロンプト|ルール)(?:を|は)?.{0,12}(?:無視|忘れ|破棄)"
-    r"|(?:지시|명령|프롬프트|규칙).{0,12}(?:무시|잊)",
-    # Traditional and Simplified Chinese.
-    r"(?:先前|之前|前面|上面|以上|上述).{0,10}(?:說明|说明|指示|指令|規則|规则|要求).{0,6}(?:作廢|作废|無效|无效|失效|取消)"
-    r"|不[必用要](?:管|理).{0,8}(?:前面|上面|以上|先前|之前).{0,8}(?:說|说|指|要求|規|规)",
-    r"(?:摘要|分析|分類|分类|標記|标记|總結|总结)(?:這|这|此|本)?.{0,6}(?:時|时|的(?:AI|人工智[慧能]|模型)).{0,12}"
-    r"(?:務必|务必|必須|必须|一定要|應該|应该|請|请).{0,12}(?:寫|写|說|说|加|提|回報|回报|輸出|输出|標|标)",
-    r"(?:忽略|無視|无视|忘記|忘记|忘掉|不要理[會会]|不[用必要]遵[守循從从]|別理|别理|跳過|跳过|覆蓋|覆盖"
-    r"|違反|违反|推翻|繞過|绕过)"
-    r".{0,25}(?:指令|指示|規則|规则|提示|設定|设定|限制|命令|上述|以上|前面|先前|之前)",
-    r"系[統统](?:提示|訊息|消息|指令|指示|模式|設定|命令)|提示[詞词]|開發者模式|开发者模式|管理員模式"
-    r"|管理员模式|越獄|越狱",
-    r"你(?:現在|现在)(?:是|要|將|将|開始|开始|必須|必须)|你(?:不再|其實|其实)是|你是(?:一[個个]|名"
-    r"|位)?(?:AI|人工智[慧能]|助[理手]|機器人|机器人|模型|語言)"
-    r"|(?:扮演|假裝|假装|裝作|装作).{0,12}(?:是|成|為|为|角色|你|AI|模型|管理)",
-    r"(?:^|\n|[「『>\]])\s{0,8}(?:系[統统]|助[理手]|使用者|用[戶户]|開發者|开发者)\s{0,8}[:：]",
     r"(?:新|真正|實際|实际|以下|隱藏|隐藏|額外|额外)的?(?:指令|指示|任務|任务|命令|規則|规则)",
     r"(?:顯示|显示|透露|洩漏|泄漏|泄露|洩露|列出|印出|列印|輸出|输出|重複|重复|告訴我|告诉我|說出|说出"
     r"|揭露|公開|公开|附上|複製|复制|引用)"
@@ -128,9 +133,12 @@ _ORDERS = (
     r"(?:呼叫|調用|调用|存取|訪問|访问|造訪|打開|打开|連到|连到|開啟|开启|傳送|传送|發送|发送|點擊|点击"
     r"|下載|下载|執行|执行).{0,30}"
     r"(?:https?:|網址|网址|連結|链接|工具|函[式數数]|API|端點|指令|命令|程式|代碼|代码|腳本|脚本)",
-    r"(?:致|給|给|注意)[,，:：]?(?:AI|人工智[慧能]|語言模型|语言模型|模型|助[理手]|機器人|机器人)|(?:AI"
-    r"|語言模型|语言模型|模型)[,，:：]?請",
     r"解碼|解码",
+)
+_ADDRESSED = (
+    r"\b(?:ai|llm|gpt|chatgpt|model|assistant|chatbot|tagger|prompt|instructions?|tags?|json|confidence|base64"
+    r"|rot13|contents|function|tool_?calls?)\b"
+    r"|(?:呼叫|調用|调用|執行|执行)(?:工具|函[式數数])|人工智[慧能]|模型|助[理手]|機器人|机器人|提示[詞词]|指令|標籤|标签"
 )
 _QUOTED = re.compile(
     r"\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|「([^」\n]{2,80})」|『([^』\n]{2,80})』|'([^'\n]{2,80})'"
@@ -143,6 +151,8 @@ _NEAR = 4
 _SPACED = re.compile(r"(?<!\w)\w(?:[ \t]\w(?!\w)){4,}")
 # One by one: each has a beginning to look for, all in one would be tried at every place (20 times as long).
 _PATTERNS = tuple(re.compile(pattern, re.IGNORECASE | re.DOTALL) for pattern in _ORDERS)
+_REQUEST_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE | re.DOTALL) for pattern in _REQUESTS)
+_ADDRESS = re.compile(_ADDRESSED, re.IGNORECASE)
 
 
 def gives_orders(text: str) -> bool:
@@ -151,7 +161,12 @@ def gives_orders(text: str) -> bool:
         return True
     read = plain(text)
     closed = _SPACED.sub(lambda found: re.sub(r"[ \t]", "", found.group()), read)
-    return any(pattern.search(form) for form in dict.fromkeys((read, closed)) for pattern in _PATTERNS)
+    return any(pattern.search(form) for form in dict.fromkeys((read, closed)) for pattern in _patterns_for(form))
+
+
+def _patterns_for(text: str) -> tuple[re.Pattern[str], ...]:
+    """What counts as an order in a text: requests do only where it speaks to, or of, a model and its work."""
+    return (*_PATTERNS, *_REQUEST_PATTERNS) if _ADDRESS.search(text) else _PATTERNS
 
 
 def without_orders(text: str) -> str:
@@ -210,7 +225,7 @@ def _crosses(around: str, sentence: str) -> bool:
     place = whole.find(part)
     return any(
         found.start() < place + len(part) and found.end() > place
-        for pattern in _PATTERNS
+        for pattern in _patterns_for(whole)
         for found in pattern.finditer(whole)
     )
 

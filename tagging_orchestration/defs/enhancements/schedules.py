@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from tagging_orchestration.core.errors import ConfigurationError
 from tagging_orchestration.defs.enhancements.jobs import (
     ai_enhancement_job,
     clean_up_ai,
@@ -24,14 +25,17 @@ AI_OFF = "AI is switched off (`tagging ai on` switches it on)"
 UNATTENDED = "nothing is asked unattended: auto-enhancement is switched off"
 
 
-def _off(tagging: Tagging) -> str | None:
-    """Why nothing is to be asked without a person asking; None when it is."""
+def _off(tagging: Tagging, *, unattended: bool = True) -> str | None:
+    """Why nothing is to be asked (by no person); None when something is. A switch that cannot be read is off."""
     from tagging_orchestration.ai.switch import read_switch
 
-    switch = read_switch(tagging.project.pool, tagging.project.settings)
+    try:
+        switch = read_switch(tagging.project.pool, tagging.project.settings)
+    except ConfigurationError as error:
+        return f"AI stays off: {error}"
     if not switch.is_on:
         return AI_OFF
-    return None if switch.unattended else UNATTENDED
+    return UNATTENDED if unattended and not switch.unattended else None
 
 
 @dg.schedule(job=ai_enhancement_job, cron_schedule="*/15 * * * *", default_status=RUNNING)
@@ -71,10 +75,8 @@ def _summary_request(tagging: Tagging, *, weekly: bool):
 @dg.schedule(job=watch_ai, cron_schedule="50 * * * *", default_status=RUNNING)
 def hourly_ai_watch(context: dg.ScheduleEvaluationContext, tagging: Tagging):
     """Figures of the AI, and alerts about it."""
-    from tagging_orchestration.ai.switch import read_switch
-
-    if not read_switch(tagging.project.pool, tagging.project.settings).is_on:
-        return dg.SkipReason(AI_OFF)
+    if why := _off(tagging, unattended=False):
+        return dg.SkipReason(why)
     return dg.RunRequest()
 
 
@@ -99,7 +101,7 @@ def critical_alert_enhancement_sensor(context: dg.SensorEvaluationContext, taggi
     with enhancement_service(tagging.project) as service:
         pending = service.pending_alerts(critical_only=True)
     if not pending:
-        return dg.SkipReason("every critical alert is enhanced, or none is open")
+        return dg.SkipReason("every critical alert was asked about, or none is open")
     for job in (enhance_critical_alerts, ai_enhancement_job):
         if at_work(context.instance, job.name):
             return dg.SkipReason(f"{pending} critical alerts are pending, and {job.name} is at work")
@@ -115,9 +117,11 @@ def ai_health_sensor(context: dg.SensorEvaluationContext, tagging: Tagging):
     """One tick: a look at each provider, noted in `ai_providers`."""
     from tagging_orchestration.ai.health import probe_providers
 
+    if why := _off(tagging, unattended=False):
+        return dg.SkipReason(why)
     found = probe_providers(tagging.project.pool, tagging.project.settings)
     said = ", ".join(f"{row.name}: {row.status}" + (f" ({row.detail})" if row.detail else "") for row in found)
-    return dg.SkipReason(said or AI_OFF)
+    return dg.SkipReason(said or "no provider is active")
 
 
 @dg.sensor(
