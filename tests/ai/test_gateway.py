@@ -85,7 +85,10 @@ def ready(pool: ConnectionPool) -> ConnectionPool:
     # The limits of the template count, which are small.
     run(
         pool,
-        "UPDATE ai.ai_prompt_provider_configs SET provider_specific_params = provider_specific_params - 'max_tokens'",
+        """
+        UPDATE ai.ai_prompt_provider_configs
+        SET provider_specific_params = provider_specific_params - 'max_tokens'
+        """,
     )
     run(
         pool,
