@@ -91,10 +91,10 @@ def test_every_field_of_a_csv_arrives(csv_file):
         ("a.csv", "id,text\n1,遲到,,\n"),
         ("a.csv", "id,text\n1,遲到\n".encode("utf-16")),
         ("a.tsv", "id\ttext\n1\t遲到\n"),
-        ("a.csv.gz", gzip.compress("id,text\n1,遲到\n".encode())),
+        ("a.csv.gz", gzip.compress("id,text\n1,遲到\n".encode(), mtime=0)),
         ("a.jsonl", lines({"id": 1, "text": "遲到"})),
         ("a.jsonl", '\ufeff{"id": 1, "text": "遲到"}\r\n\r\n'),
-        ("a.ndjson.gz", gzip.compress(lines({"id": 1, "text": "遲到"}).encode())),
+        ("a.ndjson.gz", gzip.compress(lines({"id": 1, "text": "遲到"}).encode(), mtime=0)),
     ],
 )
 def test_byte_order_marks_line_ends_delimiters_and_compression(tmp_path, name, content):
@@ -353,7 +353,7 @@ def test_lines_that_are_no_objects(jsonl_file):
         ("a.jsonl", b'[{"id": 1, "text": "a"}]', "jq -c '.[]' a.jsonl > a.jsonl"),
         ("a.parquet", b"PAR1 nonsense", "cannot be read as Parquet"),
         ("a.csv.gz", b"\x1f\x8b\x08\x00 nonsense", "the compressed file is damaged"),
-        ("a.csv.gz", gzip.compress(b"id,text\n1,a\n" * 9_000)[:-30], "the compressed file is damaged"),
+        ("a.csv.gz", gzip.compress(b"id,text\n1,a\n" * 9_000, mtime=0)[:-30], "the compressed file is damaged"),
         ("a.csv", b"\xff\xfei\x00d\x00,\x00\x00\xd8", "cannot be decoded"),
     ],
 )
