@@ -6,6 +6,7 @@ import importlib
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -18,7 +19,7 @@ from tagging_orchestration.core.enhancement.models import ErrorSubtype, LlmFailu
 PROBE_SECONDS = 5.0
 
 
-class SdkClient:
+class SdkClient(ABC):
     """`LlmClient` over an SDK. What differs between providers is in the methods at the end."""
 
     package: str
@@ -160,26 +161,27 @@ class SdkClient:
 
     # ----------------------------------------------------------------------------------- of each provider
 
+    @abstractmethod
     def _make(self, sdk: ModuleType, http: Any, timeout: Any) -> Any:
-        raise NotImplementedError
+        """The SDK's own client."""
 
+    @abstractmethod
     def _create(self, client: Any) -> Callable[..., Any]:
         """The method that makes a reply."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _arguments(self, request: LlmRequest) -> dict[str, Any]:
         """What that method is called with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _reply(self, made: Any, request: LlmRequest, call: GuardedCall) -> LlmReply:
         """What it made, as this project says it. Raises LlmFailure where that holds no answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _find_model(self, models: Any, model: str) -> None:
         """Raises where the provider does not have the model."""
-        raise NotImplementedError
 
-    def _look_closer(self, error: Any, failure: LlmFailure) -> None:
+    def _look_closer(self, error: Any, failure: LlmFailure) -> None:  # noqa: B027 (most need no correction)
         """Correct what the status alone does not tell."""
 
 
