@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
     from tagging_orchestration.ai.service import EnhancementService
     from tagging_orchestration.core.enhancement.envelopes import EnhanceReport
 
-POOL = "llm"
+# An asset whose step asks a language model.
+asking = partial(
+    dg.asset,
+    group_name="ai",
+    kinds={"ollama", "postgres"},
+    owners=[get_settings().runs.owner],
+    code_version="1",
+    pool="llm",
+    retry_policy=TRANSIENT_RETRIES,
+)
 
 
 def _enhance(tagging: Tagging, work: Callable[["EnhancementService"], "EnhanceReport"]) -> dg.MaterializeResult:
@@ -48,14 +58,8 @@ class AlertConfig(dg.Config):
     limit: int | None = None
 
 
-@dg.asset(
+@asking(
     deps=[prompt_templates, provider_health, "dashboard_alerts"],
-    group_name="ai",
-    kinds={"ollama", "postgres"},
-    owners=[get_settings().runs.owner],
-    code_version="1",
-    pool=POOL,
-    retry_policy=TRANSIENT_RETRIES,
     description="警示深化分析: summary, root causes, actions, time line of open alerts, each claim with "
     "references that resolve. Only alerts whose data or prompt changed are asked about, critical ones first. A "
     "failure is noted and leaves the alert as it is.",
@@ -74,14 +78,8 @@ def alert_enhancements(
     )
 
 
-@dg.asset(
+@asking(
     deps=[prompt_templates, provider_health, "business_insights"],
-    group_name="ai",
-    kinds={"ollama", "postgres"},
-    owners=[get_settings().runs.owner],
-    code_version="1",
-    pool=POOL,
-    retry_policy=TRANSIENT_RETRIES,
     description="洞察深化分析: what lies behind an insight, its opportunities, risks and actions.",
 )
 @retry_only_transient()
@@ -91,14 +89,8 @@ def insight_enhancements(context: dg.AssetExecutionContext, tagging: Tagging) ->
     return _enhance(tagging, lambda service: service.deepen_insights(progress, context.run_id))
 
 
-@dg.asset(
+@asking(
     deps=[prompt_templates, provider_health, "strategic_recommendations"],
-    group_name="ai",
-    kinds={"ollama", "postgres"},
-    owners=[get_settings().runs.owner],
-    code_version="1",
-    pool=POOL,
-    retry_policy=TRANSIENT_RETRIES,
     description="建議優化: the present recommendations in the order a model would follow, with feasibility, "
     "resources and time. None is added and none is lost.",
 )
@@ -109,16 +101,10 @@ def recommendation_enhancements(context: dg.AssetExecutionContext, tagging: Tagg
     return _enhance(tagging, lambda service: service.optimize_all(progress, context.run_id))
 
 
-@dg.asset(
+@asking(
     key=["executive_summary", "daily"],
     deps=["unified_content", alert_enhancements, insight_enhancements, recommendation_enhancements],
     partitions_def=dg.DailyPartitionsDefinition(start_date="2020-01-01", end_offset=1),
-    group_name="ai",
-    kinds={"ollama", "postgres"},
-    owners=[get_settings().runs.owner],
-    code_version="1",
-    pool=POOL,
-    retry_policy=TRANSIENT_RETRIES,
     description="執行摘要: one business day in a headline, findings and what to do first.",
 )
 @retry_only_transient()
@@ -128,16 +114,10 @@ def daily_summary(context: dg.AssetExecutionContext, tagging: Tagging) -> dg.Mat
     return _enhance(tagging, lambda service: service.summarise("daily", day, run_id=context.run_id))
 
 
-@dg.asset(
+@asking(
     key=["executive_summary", "weekly"],
     deps=["unified_content", alert_enhancements, insight_enhancements, recommendation_enhancements],
     partitions_def=dg.WeeklyPartitionsDefinition(start_date="2020-01-06", day_offset=1, end_offset=1),
-    group_name="ai",
-    kinds={"ollama", "postgres"},
-    owners=[get_settings().runs.owner],
-    code_version="1",
-    pool=POOL,
-    retry_policy=TRANSIENT_RETRIES,
     description="執行摘要: one business week, Monday to Sunday.",
 )
 @retry_only_transient()
