@@ -22,6 +22,7 @@ def propose_tags(desk: Desk) -> list[JobOutcome]:
     if not wanted and not proposals_in_use(project.pool, project.settings.organization_id):
         return []
     desk.display.heading("Asking the language model for tags" if wanted else "Tagging without the language model")
+    _free_the_model(desk)
     return _told(desk, [desk.runner.run_job("propose_tags")])
 
 
@@ -33,6 +34,7 @@ def enhance_business(desk: Desk) -> list[JobOutcome]:
     if last is None or last.as_of is None or not _is_on(desk):
         return []
     desk.display.heading("Asking the language model about the business")
+    _free_the_model(desk)
     day = last.as_of.isoformat()
     outcomes = [run_business_job(desk, "ai_enhancement_job")]
     if outcomes[0].success:
@@ -41,19 +43,21 @@ def enhance_business(desk: Desk) -> list[JobOutcome]:
 
 
 def _is_on(desk: Desk) -> bool:
-    """Whether AI is on; where it is, no killed run keeps its place at the model."""
     from tagging_orchestration.ai.switch import read_switch
-    from tagging_orchestration.defs.ghosts import free_places_of_ghosts
 
     project = desk.project
     try:
-        is_on = read_switch(project.pool, project.settings).is_on
+        return read_switch(project.pool, project.settings).is_on
     except TaggingError as error:
         desk.display.line(f"AI stays off: {error}")
         return False
-    if is_on:
-        free_places_of_ghosts(desk.instance, project.pool)
-    return is_on
+
+
+def _free_the_model(desk: Desk) -> None:
+    """Take its place at the model from a killed run, which would be waited for without end."""
+    from tagging_orchestration.defs.ghosts import free_places_of_ghosts
+
+    free_places_of_ghosts(desk.instance, desk.project.pool)
 
 
 def _told(desk: Desk, outcomes: list[JobOutcome]) -> list[JobOutcome]:
